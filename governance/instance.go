@@ -1,0 +1,117 @@
+package governance
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// DefaultWeight is the weight of an instance that names none.
+const DefaultWeight = 100
+
+// A new instance starts with slowStartFloor of its weight and has all of it after SlowStart.
+const (
+	SlowStart      = 30 * time.Second
+	slowStartFloor = 0.1
+)
+
+// The share of failures is an exponentially weighted mean over outcomes (failureWeight for the newest), which also fades with
+// time, so that an instance which is avoided because it failed is asked again. Both in one mean because either alone is
+// wrong: by calls only, an avoided instance is avoided for ever; by time only, one failure of a rarely used one counts as all.
+const (
+	failureWeight = 1.0 / 16
+	failureFade   = 10 * time.Second // to 1/e
+	failureOne    = math.MaxUint16   // a share of 1 in the packed word
+)
+
+// Instance is one process that serves calls, as balancing sees it. There is one value per process and node: pointers stay
+// the same when sets and pickers are rebuilt, and are what identifies an instance. Use NewInstance. Safe for concurrent use.
+type Instance struct {
+	// Static after construction.
+	Name   string
+	UUID   string
+	Weight uint32        // never 0
+	Since  time.Duration // when the instance logged in, on this node's clock; negative if before this process started
+	hash   uint64
+
+	// Updated by Begin and End.
+	outstanding atomic.Int64
+	failing     atomic.Uint64 // 48 bit: milliseconds of the last change | 16 bit: share of failures then
+}
+
+// NewInstance returns an instance with nothing outstanding. A weight of 0 is DefaultWeight. The name places the instance for
+// the hash balancer, so a restarted process of the same name gets its keys back; an instance without a name goes by uuid.
+func NewInstance(name, uuid string, weight uint32, since time.Duration) *Instance {
+	if weight == 0 {
+		weight = DefaultWeight
+	}
+	identity := name
+	if identity == "" {
+		identity = uuid
+	}
+	return &Instance{Name: name, UUID: uuid, Weight: weight, Since: since, hash: xxhash.Sum64String(identity)}
+}
+
+// String names the instance for logs.
+func (i *Instance) String() string { return i.Name + "/" + i.UUID }
+
+// Hash returns the instance's place for hashing; it depends on nothing but the name, so all nodes agree on it.
+func (i *Instance) Hash() uint64 { return i.hash }
+
+// Outstanding returns the attempts of this node that were picked and are not done.
+func (i *Instance) Outstanding() int { return int(i.outstanding.Load()) }
+
+// Ramp returns the share of its weight that the instance has at now: 0.1 when it has just logged in, 1 from SlowStart on.
+func (i *Instance) Ramp(now time.Duration) float64 {
+	age := now - i.Since
+	if age >= SlowStart {
+		return 1
+	}
+	if age <= 0 {
+		return slowStartFloor
+	}
+	return slowStartFloor + (1-slowStartFloor)*float64(age)/float64(SlowStart)
+}
+
+// Failing returns the share of attempts that ended badly of late, 0 to 1. It fades to 0 over some 10 s without attempts.
+func (i *Instance) Failing(now time.Duration) float64 {
+	return failingAt(i.failing.Load(), now.Milliseconds())
+}
+
+// Begin counts an attempt as outstanding. Only a Picker calls it.
+func (i *Instance) Begin() { i.outstanding.Add(1) }
+
+// End takes back one Begin and remembers how the attempt ended. Only a Picker calls it.
+func (i *Instance) End(now time.Duration, o Outcome) {
+	i.outstanding.Add(-1)
+	if o == Local {
+		return
+	}
+	ms := max(now.Milliseconds(), 0)
+	for {
+		before := i.failing.Load()
+		if o == Succeeded && before&failureOne == 0 {
+			return // the common case: nothing to forgive, nothing to write
+		}
+		share := failingAt(before, ms) * (1 - failureWeight)
+		if o != Succeeded {
+			share += failureWeight
+		}
+		stamp := max(uint64(ms), before>>16)
+		// Rounded down, so that successes reach 0.
+		if i.failing.CompareAndSwap(before, stamp<<16|uint64(share*failureOne)) {
+			return
+		}
+	}
+}
+
+// failingAt returns the packed share as it is at ms.
+func failingAt(packed uint64, ms int64) float64 {
+	share := float64(packed&failureOne) / failureOne
+	if idle := ms - int64(packed>>16); share > 0 && idle > 0 {
+		share *= math.Exp(-float64(idle) / float64(failureFade.Milliseconds()))
+	}
+	return share
+}
