@@ -1,0 +1,494 @@
+package tests
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"os/exec"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// room is one row of "Who may import whom" in docs/architecture.md. A row whose name ends in /... covers the packages
+// below it, too, and they may import each other.
+type room struct {
+	name  string   // the first row that matches a package is the package's
+	may   []string // what non-test code may import, of ours
+	never []string // taken out of may
+}
+
+var house = []room{
+	{name: "proto/pb"},
+	{name: "proto/wire", may: []string{"proto/pb"}},
+
+	{name: "internal/scram"},
+	{name: "internal/frameconn", may: []string{"proto/*"}},
+	{name: "internal/caller", may: []string{"proto/*", "internal/frameconn", "internal/scram"}},
+	{name: "internal/testkit/..."}, // judged as tests are
+
+	{name: "governance"},
+	{name: "governance/rules", may: []string{"governance/..."}},
+	{name: "governance/*", may: []string{"governance"}},
+
+	{name: "messageserver/internal/router/...", may: []string{
+		"proto/*", "governance",
+		"governance/balance", "governance/health", "governance/breaker", "governance/retry",
+	}},
+	{name: "messageserver/internal/session/...", may: []string{
+		"proto/*", "internal/frameconn", "internal/scram", "governance", "messageserver/internal/router",
+	}},
+	{name: "messageserver/internal/peer/...", may: []string{
+		"proto/*", "internal/frameconn", "internal/scram", "messageserver/internal/router",
+	}},
+	{name: "messageserver/internal/reach/...", may: []string{
+		"proto/*", "governance", "messageserver/internal/router",
+	}},
+	{name: "messageserver/internal/identity/...", may: []string{"proto/*", "governance"}},
+	{name: "messageserver/internal/ids/...", may: []string{"proto/*", "governance"}},
+	{name: "messageserver/internal/stats/...", may: []string{"proto/*", "governance"}},
+	{name: "messageserver/internal/calllog/...", may: []string{"proto/*", "governance"}},
+	{name: "messageserver/internal/alarm/...", may: []string{"proto/*", "governance"}},
+	{name: "messageserver/internal/audit/...", may: []string{"proto/*", "governance"}},
+	{name: "messageserver/internal/discovery/...", may: []string{"proto/*", "governance"}},
+	{name: "messageserver/internal/rulestore/...", may: []string{"proto/*", "governance", "governance/rules"}},
+	{name: "messageserver/internal/admin/...", may: []string{
+		"governance", "governance/rules", "messageserver/internal/router",
+	}},
+	{name: "messageserver",
+		may:   []string{"messageserver/internal/...", "proto/*", "governance", "governance/*"},
+		never: []string{"governance/rules"}}, // the rulestore compiles rules; the node hands them on
+
+	{name: "rpcserver-sdk/...",
+		may:   []string{"proto/*", "internal/frameconn", "internal/caller", "governance", "governance/*"},
+		never: []string{"governance/rules"}}, // session flattens a module's rules into pb.Policy
+	{name: "rpcclient-sdk/...",
+		may:   []string{"proto/*", "internal/frameconn", "internal/caller", "governance", "governance/*"},
+		never: []string{"governance/rules"}},
+
+	{name: "idmaker/block"},
+	{name: "idmaker", may: []string{"idmaker/block", "rpcserver-sdk"}},
+
+	{name: "cmd/twohop/...", may: []string{
+		"messageserver", "idmaker", "rpcserver-sdk", "rpcclient-sdk", "governance/rules",
+	}},
+
+	{name: "tests/..."}, // judged as tests are
+}
+
+// exception is an arrow that the house does not have, with the reason that outweighs it. One that is no longer needed
+// fails the test.
+type exception struct{ from, to, why string }
+
+var exceptions = []exception{}
+
+// limit keeps other people's packages out of a room's non-test code.
+type limit struct {
+	rooms   []string
+	never   []string // import paths, as patterns, or thirdParty
+	allowed []string // taken out of never
+	why     string
+}
+
+// thirdParty stands in limit.never for everything that is neither ours nor the standard library's.
+const thirdParty = "third party"
+
+func (l limit) forbids(imported string) bool {
+	if matchesAny(l.allowed, imported) {
+		return false
+	}
+	host, _, _ := strings.Cut(imported, "/")
+	_, ours := ourPath(imported)
+	return matchesAny(l.never, imported) ||
+		slices.Contains(l.never, thirdParty) && strings.Contains(host, ".") && !ours
+}
+
+var limits = []limit{
+	{
+		rooms:   []string{"governance/..."},
+		never:   []string{"net/...", "os/...", "log/...", "syscall", thirdParty},
+		allowed: []string{"net/netip", "github.com/cespare/xxhash/v2", "go.yaml.in/yaml/v3"},
+		why:     "a policy is arithmetic over (now, facts, counters), and a library may hide a clock",
+	},
+	{
+		rooms:   []string{"proto/wire"},
+		never:   []string{"net/...", "os/...", "log/...", "context", thirdParty},
+		allowed: []string{"google.golang.org/protobuf/..."},
+		why:     "the codec is bytes in, bytes out; waiting and reporting are frameconn's",
+	},
+	{
+		rooms: []string{"./..."},
+		never: []string{"testing/...", "pgregory.net/rapid", "go.uber.org/goleak", "github.com/google/go-cmp/...",
+			"github.com/Shopify/toxiproxy/...", "github.com/alicebob/miniredis/..."},
+		why: "the tests' tools stay in test code",
+	},
+	{
+		rooms: []string{"./..."},
+		never: []string{"gopkg.in/yaml.v2", "gopkg.in/yaml.v3", "github.com/golang/protobuf/...", "github.com/pkg/errors"},
+		why:   "one library per need: go.yaml.in/yaml/v3, google.golang.org/protobuf, errors",
+	},
+}
+
+// graphLimits hold for everything that a program which imports the room gets with it.
+var graphLimits = []limit{
+	{
+		rooms: []string{"rpcserver-sdk", "rpcclient-sdk"},
+		never: []string{"github.com/prometheus/...", "go.opentelemetry.io/...", "github.com/spf13/viper/...",
+			"github.com/spf13/cobra/...", module + "/messageserver/...", module + "/governance/rules"},
+		why: "what an SDK imports becomes a dependency of every module that uses it",
+	},
+}
+
+// clockless are the rooms to which time is a parameter, goroutineless those that start nothing.
+var (
+	clockless     = []string{"governance/..."}
+	goroutineless = []string{"governance/...", "proto/wire"}
+)
+
+var clock = map[string][]string{
+	"time":    {"Now", "Since", "Until", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer", "Sleep"},
+	"context": {"WithTimeout", "WithTimeoutCause", "WithDeadline", "WithDeadlineCause"},
+}
+
+func TestImportsFollowTheHouse(t *testing.T) {
+	packages := loadPackages(t)
+	report(t, checkArrows(house, exceptions, packages))
+	report(t, checkLimits(limits, packages))
+	report(t, checkPurity(packages))
+}
+
+func TestImportGraphsOfTheSDKs(t *testing.T) {
+	present := map[string]bool{}
+	for _, p := range loadPackages(t) {
+		present[p.path] = true
+	}
+	for _, l := range graphLimits {
+		for _, name := range l.rooms {
+			if !present[name] {
+				t.Logf("%s does not exist yet", name)
+				continue
+			}
+			command := exec.Command("go", "list", "-deps", "./"+name)
+			command.Dir = ".."
+			out, err := command.Output()
+			if err != nil {
+				t.Errorf("go list -deps ./%s: %v", name, err)
+				continue
+			}
+			report(t, checkGraph(l, name, strings.Fields(string(out))))
+		}
+	}
+}
+
+func report(t *testing.T, problems []string) {
+	t.Helper()
+	for _, problem := range problems {
+		t.Error(problem)
+	}
+}
+
+// checkArrows names every import between our packages that the table does not have.
+func checkArrows(rooms []room, exceptions []exception, packages []*pkg) (problems []string) {
+	used := make([]bool, len(exceptions))
+	for i, e := range exceptions {
+		if strings.TrimSpace(e.why) == "" {
+			problems = append(problems, fmt.Sprintf("the exception %s → %s gives no reason", e.from, e.to))
+		}
+		used[i] = !slices.ContainsFunc(packages, func(p *pkg) bool { return p.path == e.from })
+	}
+	for _, p := range packages {
+		i := slices.IndexFunc(rooms, func(r room) bool { return matches(r.name, p.path) })
+		if i < 0 {
+			problems = append(problems, fmt.Sprintf("%s is no room of the house: draw it in docs/architecture.md, "+
+				"then give it a row in tests/arch_test.go", p.path))
+			continue
+		}
+		for _, file := range p.files {
+			file.imports(func(imported string, spec *ast.ImportSpec) {
+				to, ours := ourPath(imported)
+				if !ours || to == p.path {
+					return
+				}
+				at := p.position(spec.Pos())
+				if matches("tests/...", to) && !matches("tests/...", p.path) {
+					problems = append(problems, fmt.Sprintf("%s: %s imports %s: nothing imports tests", at, p.path, to))
+					return
+				}
+				if file.test || proves(p.path) || mayImport(rooms[i], to) {
+					return
+				}
+				for j, e := range exceptions {
+					if e.from == p.path && e.to == to {
+						used[j] = true
+						return
+					}
+				}
+				problems = append(problems, fmt.Sprintf("%s: %s may not import %s (it may: %s): a new arrow is a design "+
+					"change, drawn in docs/architecture.md first", at, p.path, to, allowance(rooms[i])))
+			})
+		}
+	}
+	for i, e := range exceptions {
+		if !used[i] {
+			problems = append(problems, fmt.Sprintf("the exception %s → %s is not used: remove it", e.from, e.to))
+		}
+	}
+	return problems
+}
+
+func mayImport(r room, to string) bool {
+	if proves(to) {
+		return false
+	}
+	if strings.HasSuffix(r.name, "/...") && matches(r.name, to) {
+		return true
+	}
+	return matchesAny(r.may, to) && !matchesAny(r.never, to)
+}
+
+func allowance(r room) string {
+	if len(r.may) == 0 {
+		return "nothing of ours"
+	}
+	return strings.Join(r.may, ", ")
+}
+
+// proves reports whether a package is there for tests only: such a package is judged as a test is, and no production
+// code imports it. A suite that every implementation of an interface passes lives in a package named …test.
+func proves(name string) bool {
+	return matches("internal/testkit/...", name) || matches("tests/...", name) ||
+		strings.HasSuffix(path.Base(name), "test")
+}
+
+func ourPath(imported string) (name string, ours bool) {
+	if imported == module {
+		return ".", true
+	}
+	return strings.CutPrefix(imported, module+"/")
+}
+
+// checkLimits names every import of somebody else's package that a limit forbids.
+func checkLimits(limits []limit, packages []*pkg) (problems []string) {
+	for _, p := range packages {
+		if proves(p.path) {
+			continue
+		}
+		for _, file := range p.files {
+			if file.test {
+				continue
+			}
+			file.imports(func(imported string, spec *ast.ImportSpec) {
+				for _, l := range limits {
+					if matchesAny(l.rooms, p.path) && l.forbids(imported) {
+						problems = append(problems, fmt.Sprintf("%s: %s may not import %s: %s",
+							p.position(spec.Pos()), p.path, imported, l.why))
+					}
+				}
+			})
+		}
+	}
+	return problems
+}
+
+func checkGraph(l limit, name string, deps []string) (problems []string) {
+	for _, dep := range deps {
+		if l.forbids(dep) {
+			problems = append(problems, fmt.Sprintf("%s has %s in its import graph: %s (go list -deps ./%s; "+
+				"go mod why -m shows the way)", name, dep, l.why, name))
+		}
+	}
+	return problems
+}
+
+// checkPurity names every read of a clock and every start of a goroutine in the rooms that have neither.
+func checkPurity(packages []*pkg) (problems []string) {
+	for _, p := range packages {
+		noClock, noGo := matchesAny(clockless, p.path), matchesAny(goroutineless, p.path)
+		if !noClock && !noGo || proves(p.path) {
+			continue
+		}
+		for _, file := range p.files {
+			if file.test {
+				continue
+			}
+			names := clockNames(file)
+			ast.Inspect(file.ast, func(node ast.Node) bool {
+				switch node := node.(type) {
+				case *ast.GoStmt:
+					if noGo {
+						problems = append(problems, fmt.Sprintf("%s: %s starts a goroutine; it may not",
+							p.position(node.Pos()), p.path))
+					}
+				case *ast.SelectorExpr:
+					x, ok := node.X.(*ast.Ident)
+					if noClock && ok && slices.Contains(clock[names[x.Name]], node.Sel.Name) {
+						problems = append(problems, fmt.Sprintf("%s: %s uses %s.%s: time is a parameter here",
+							p.position(node.Pos()), p.path, names[x.Name], node.Sel.Name))
+					}
+				}
+				return true
+			})
+			for name, imported := range names {
+				if noClock && name == "." {
+					problems = append(problems, fmt.Sprintf("%s: %s imports %s into its own scope, where nobody sees a clock",
+						file.name, p.path, imported))
+				}
+			}
+		}
+	}
+	return problems
+}
+
+// clockNames maps the names under which a file knows the packages with clocks to their import paths.
+func clockNames(file sourceFile) map[string]string {
+	names := map[string]string{}
+	file.imports(func(imported string, spec *ast.ImportSpec) {
+		if _, has := clock[imported]; !has {
+			return
+		}
+		if spec.Name != nil {
+			names[spec.Name.Name] = imported
+		} else {
+			names[imported] = imported
+		}
+	})
+	return names
+}
+
+// The checkers are proved on packages that break the rules: each must be named, and nothing else.
+
+func TestCheckArrowsFindsForbiddenArrows(t *testing.T) {
+	for _, c := range []struct {
+		name, from, file, to string
+		exceptions           []exception
+		want                 string // a part of the only problem; "" for none
+	}{
+		{name: "SDK to node", from: "rpcclient-sdk", to: "messageserver", want: "may not import messageserver"},
+		{name: "SDK to SDK", from: "rpcclient-sdk", to: "rpcserver-sdk", want: "may not import rpcserver-sdk"},
+		{name: "SDK to rules", from: "rpcserver-sdk", to: "governance/rules", want: "may not import governance/rules"},
+		{name: "SDK to policy", from: "rpcserver-sdk", to: "governance/ratelimit"},
+		{name: "session to peer", from: "messageserver/internal/session", to: "messageserver/internal/peer",
+			want: "may not import"},
+		{name: "router to session", from: "messageserver/internal/router", to: "messageserver/internal/session",
+			want: "may not import"},
+		{name: "router to policy", from: "messageserver/internal/router", to: "governance/balance"},
+		{name: "router to a policy of another point", from: "messageserver/internal/router", to: "governance/access",
+			want: "may not import governance/access"},
+		{name: "policy to policy", from: "governance/health", to: "governance/breaker", want: "may not import"},
+		{name: "policy to governance", from: "governance/health", to: "governance"},
+		{name: "rules to policy", from: "governance/rules", to: "governance/health"},
+		{name: "governance to anything", from: "governance", to: "proto/pb", want: "(it may: nothing of ours)"},
+		{name: "frameconn to wire", from: "internal/frameconn", to: "proto/wire"},
+		{name: "within a room", from: "cmd/twohop", to: "cmd/twohop/demo"},
+		{name: "code to testkit", from: "internal/frameconn", to: "internal/testkit", want: "may not import internal/testkit"},
+		{name: "code to a suite", from: "messageserver", to: "messageserver/internal/reach/storetest",
+			want: "may not import"},
+		{name: "suite to testkit", from: "messageserver/internal/reach/storetest", to: "internal/testkit"},
+		{name: "test to testkit", from: "internal/frameconn", file: "x_test.go", to: "internal/testkit"},
+		{name: "code to tests", from: "cmd/twohop", to: "tests/cluster", want: "nothing imports tests"},
+		{name: "test to tests", from: "cmd/twohop", file: "x_test.go", to: "tests/cluster", want: "nothing imports tests"},
+		{name: "tests to a room", from: "tests/cluster", to: "messageserver"},
+		{name: "unknown room", from: "util", to: "proto/pb", want: "util is no room of the house"},
+		{name: "unknown room of the node", from: "messageserver/internal/manager", to: "proto/pb", want: "is no room"},
+		{name: "exception", from: "internal/scram", to: "proto/pb",
+			exceptions: []exception{{"internal/scram", "proto/pb", "made up"}}},
+		{name: "exception without reason", from: "internal/scram", to: "proto/pb",
+			exceptions: []exception{{"internal/scram", "proto/pb", " "}}, want: "gives no reason"},
+		{name: "exception not used", from: "internal/caller", to: "proto/pb",
+			exceptions: []exception{{"internal/caller", "rpcclient-sdk", "made up"}}, want: "is not used"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file := c.file
+			if file == "" {
+				file = "x.go"
+			}
+			p := parsePackage(t, c.from, map[string]string{
+				file: "package x\n\nimport _ " + strconv.Quote(module+"/"+c.to) + "\n",
+			})
+			wantProblem(t, checkArrows(house, c.exceptions, []*pkg{p}), c.want)
+		})
+	}
+}
+
+func TestCheckLimitsFindsForbiddenPackages(t *testing.T) {
+	for _, c := range []struct{ from, file, imported, want string }{
+		{"governance", "x.go", "net", "may not import net"},
+		{"governance/access", "x.go", "net/http", "may not import net/http"},
+		{"governance/access", "x.go", "net/netip", ""},
+		{"governance/access", "x_test.go", "os", ""},
+		{"governance/rules", "x.go", "os", "may not import os"},
+		{"governance/rules", "x.go", "time", ""},
+		{"governance/rules", "x.go", "go.yaml.in/yaml/v3", ""},
+		{"governance/retry", "x.go", "golang.org/x/time/rate", "may not import golang.org/x/time/rate"},
+		{"governance/retry", "x.go", module + "/governance", ""},
+		{"governance/rules", "x.go", "log/slog", "may not import log/slog"},
+		{"proto/wire", "x.go", "net", "may not import net"},
+		{"proto/wire", "x.go", "network", ""},
+		{"proto/wire", "x.go", "log", "may not import log"},
+		{"messageserver", "x.go", "testing", "may not import testing"},
+		{"messageserver", "x.go", "pgregory.net/rapid", "may not import pgregory.net/rapid"},
+		{"internal/testkit", "x.go", "testing", ""},
+		{"internal/caller", "x.go", "gopkg.in/yaml.v3", "one library per need"},
+	} {
+		t.Run(c.from+" to "+c.imported, func(t *testing.T) {
+			p := parsePackage(t, c.from, map[string]string{
+				c.file: "package x\n\nimport _ " + strconv.Quote(c.imported) + "\n",
+			})
+			wantProblem(t, checkLimits(limits, []*pkg{p}), c.want)
+		})
+	}
+}
+
+func TestCheckGraphFindsForbiddenPackages(t *testing.T) {
+	l := graphLimits[0]
+	wantProblem(t, checkGraph(l, "rpcclient-sdk", []string{"net", module + "/proto/wire"}), "")
+	wantProblem(t, checkGraph(l, "rpcclient-sdk", []string{"net", "go.opentelemetry.io/otel/sdk"}),
+		"has go.opentelemetry.io/otel/sdk in its import graph")
+}
+
+func TestCheckPurityFindsClocksAndGoroutines(t *testing.T) {
+	for _, c := range []struct{ name, from, source, want string }{
+		{"clock", "governance/x", "package x\nimport \"time\"\nvar t = time.Now()\n", "x.go:3: governance/x uses time.Now"},
+		{"clock as a value", "governance/x", "package x\nimport \"time\"\nvar t = time.Since\n", "uses time.Since"},
+		{"clock by another name", "governance/x", "package x\nimport t \"time\"\nvar n = t.NewTimer(1)\n", "uses time.NewTimer"},
+		{"clock without a name", "governance/x", "package x\nimport . \"time\"\nvar n = Now()\n", "into its own scope"},
+		{"a method of the same name", "governance/x", "package x\nimport \"time\"\nfunc f(a, b time.Time) bool { return a.After(b) }\n", ""},
+		{"a duration", "governance/x", "package x\nimport \"time\"\nconst d = time.Second\n", ""},
+		{"goroutine", "governance/x", "package x\nfunc f() { go f() }\n", "starts a goroutine"},
+		{"goroutine of the codec", "proto/wire", "package x\nfunc f() { func() { go f() }() }\n", "starts a goroutine"},
+		{"clock elsewhere", "internal/frameconn", "package x\nimport \"time\"\nvar t = time.Now()\nfunc f() { go f() }\n", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := parsePackage(t, c.from, map[string]string{"x.go": c.source})
+			wantProblem(t, checkPurity([]*pkg{p}), c.want)
+		})
+	}
+}
+
+func TestIgnoredFilesBelongToNoPackage(t *testing.T) {
+	for source, want := range map[string]bool{
+		"//go:build ignore\n\npackage main\n":         true,
+		"//go:build linux\n\npackage x\n":             false,
+		"//go:build linux && ignore\n\npackage x\n":   true,
+		"// Package x says //go:build.\npackage x\n":  false,
+		"package x\n\n//go:build ignore\nfunc f() {}": false,
+	} {
+		_, ignored, err := parseSource(token.NewFileSet(), "x.go", []byte(source))
+		if err != nil || ignored != want {
+			t.Errorf("parseSource(%q): ignored %v, err %v, want %v", source, ignored, err, want)
+		}
+	}
+}
+
+// wantProblem wants exactly one problem that contains part, or none where part is empty.
+func wantProblem(t *testing.T, problems []string, part string) {
+	t.Helper()
+	switch {
+	case part == "" && len(problems) > 0:
+		t.Errorf("got %q, want no problem", problems)
+	case part != "" && (len(problems) != 1 || !strings.Contains(problems[0], part)):
+		t.Errorf("got %q, want one problem that contains %q", problems, part)
+	}
+}
