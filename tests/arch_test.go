@@ -295,8 +295,8 @@ func checkLimits(limits []limit, packages []*pkg) (problems []string) {
 func checkGraph(l limit, name string, deps []string) (problems []string) {
 	for _, dep := range deps {
 		if l.forbids(dep) {
-			problems = append(problems, fmt.Sprintf("%s has %s in its import graph: %s (go list -deps ./%s; "+
-				"go mod why -m shows the way)", name, dep, l.why, name))
+			problems = append(problems, fmt.Sprintf("%s has %s in its import graph (go list -deps ./%s): %s",
+				name, dep, name, l.why))
 		}
 	}
 	return problems
