@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: control.proto
 
-// The bodies-as-headers of control frames: a control frame carries one of these as its header and has no body.
+// The headers of control frames: a control frame carries one of these messages as its header and has no body.
 
 package pb
 
@@ -255,7 +255,7 @@ func (x *Method) GetRunLate() bool {
 	return false
 }
 
-// Methods reports the methods of a server session again, whole, while it is logged in.
+// Methods reports the methods of a server session, whole, while it is logged in.
 type Methods struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Methods       []*Method              `protobuf:"bytes,1,rep,name=methods,proto3" json:"methods,omitempty"`
@@ -313,11 +313,11 @@ type Login struct {
 	Group            string                 `protobuf:"bytes,8,opt,name=group,proto3" json:"group,omitempty"`
 	Role             Role                   `protobuf:"varint,9,opt,name=role,proto3,enum=twohop.v1.Role" json:"role,omitempty"`
 	Lifetime         Lifetime               `protobuf:"varint,10,opt,name=lifetime,proto3,enum=twohop.v1.Lifetime" json:"lifetime,omitempty"`
-	Methods          []*Method              `protobuf:"bytes,11,rep,name=methods,proto3" json:"methods,omitempty"` // ≤ 1024
-	Weight           uint32                 `protobuf:"varint,12,opt,name=weight,proto3" json:"weight,omitempty"`  // 1–1000, 0 = 100
-	Zone             string                 `protobuf:"bytes,13,opt,name=zone,proto3" json:"zone,omitempty"`
-	AppVersion       string                 `protobuf:"bytes,14,opt,name=app_version,json=appVersion,proto3" json:"app_version,omitempty"`
-	Needs            []string               `protobuf:"bytes,15,rep,name=needs,proto3" json:"needs,omitempty"` // modules that this one calls, ≤ 64
+	Methods          []*Method              `protobuf:"bytes,11,rep,name=methods,proto3" json:"methods,omitempty"`                         // ≤ 1024; left out where they do not fit, METHODS follows then
+	Weight           uint32                 `protobuf:"varint,12,opt,name=weight,proto3" json:"weight,omitempty"`                          // 1–1000, 0 = 100
+	Zone             string                 `protobuf:"bytes,13,opt,name=zone,proto3" json:"zone,omitempty"`                               // a name, or empty
+	AppVersion       string                 `protobuf:"bytes,14,opt,name=app_version,json=appVersion,proto3" json:"app_version,omitempty"` // ≤ 127 printable ASCII bytes, as sdk
+	Needs            []string               `protobuf:"bytes,15,rep,name=needs,proto3" json:"needs,omitempty"`                             // modules that this one calls, ≤ 64
 	Sdk              string                 `protobuf:"bytes,16,opt,name=sdk,proto3" json:"sdk,omitempty"`
 	KeyId            uint32                 `protobuf:"varint,17,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	ScramClientFirst []byte                 `protobuf:"bytes,18,opt,name=scram_client_first,json=scramClientFirst,proto3" json:"scram_client_first,omitempty"` // empty where the node asks for no secret
@@ -484,7 +484,7 @@ func (x *Login) GetScramClientFirst() []byte {
 // Stamp orders the processes that claim one (module, instance): the greater (n, node) wins everywhere.
 type Stamp struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	N             uint64                 `protobuf:"varint,1,opt,name=n,proto3" json:"n,omitempty"`
+	N             uint64                 `protobuf:"varint,1,opt,name=n,proto3" json:"n,omitempty"` // 1 … 2⁶³ − 1
 	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -82,6 +82,115 @@ func (Balance) EnumDescriptor() ([]byte, []int) {
 	return file_header_proto_rawDescGZIP(), []int{0}
 }
 
+// Durability says what had happened to a reachable call when it was accepted.
+type Durability int32
+
+const (
+	Durability_DURABILITY_UNSET      Durability = 0
+	Durability_DURABILITY_FSYNC      Durability = 1 // on the store's disk
+	Durability_DURABILITY_REPLICATED Durability = 2 // on its disk, and acknowledged by all configured replicas
+)
+
+// Enum value maps for Durability.
+var (
+	Durability_name = map[int32]string{
+		0: "DURABILITY_UNSET",
+		1: "DURABILITY_FSYNC",
+		2: "DURABILITY_REPLICATED",
+	}
+	Durability_value = map[string]int32{
+		"DURABILITY_UNSET":      0,
+		"DURABILITY_FSYNC":      1,
+		"DURABILITY_REPLICATED": 2,
+	}
+)
+
+func (x Durability) Enum() *Durability {
+	p := new(Durability)
+	*p = x
+	return p
+}
+
+func (x Durability) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Durability) Descriptor() protoreflect.EnumDescriptor {
+	return file_header_proto_enumTypes[1].Descriptor()
+}
+
+func (Durability) Type() protoreflect.EnumType {
+	return &file_header_proto_enumTypes[1]
+}
+
+func (x Durability) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Durability.Descriptor instead.
+func (Durability) EnumDescriptor() ([]byte, []int) {
+	return file_header_proto_rawDescGZIP(), []int{1}
+}
+
+// MessageState says where an accepted reachable call is.
+type MessageState int32
+
+const (
+	MessageState_MESSAGE_STATE_UNSET   MessageState = 0
+	MessageState_MESSAGE_STATE_READY   MessageState = 1
+	MessageState_MESSAGE_STATE_LEASED  MessageState = 2
+	MessageState_MESSAGE_STATE_DELAYED MessageState = 3
+	MessageState_MESSAGE_STATE_DEAD    MessageState = 4
+	MessageState_MESSAGE_STATE_DONE    MessageState = 5
+)
+
+// Enum value maps for MessageState.
+var (
+	MessageState_name = map[int32]string{
+		0: "MESSAGE_STATE_UNSET",
+		1: "MESSAGE_STATE_READY",
+		2: "MESSAGE_STATE_LEASED",
+		3: "MESSAGE_STATE_DELAYED",
+		4: "MESSAGE_STATE_DEAD",
+		5: "MESSAGE_STATE_DONE",
+	}
+	MessageState_value = map[string]int32{
+		"MESSAGE_STATE_UNSET":   0,
+		"MESSAGE_STATE_READY":   1,
+		"MESSAGE_STATE_LEASED":  2,
+		"MESSAGE_STATE_DELAYED": 3,
+		"MESSAGE_STATE_DEAD":    4,
+		"MESSAGE_STATE_DONE":    5,
+	}
+)
+
+func (x MessageState) Enum() *MessageState {
+	p := new(MessageState)
+	*p = x
+	return p
+}
+
+func (x MessageState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MessageState) Descriptor() protoreflect.EnumDescriptor {
+	return file_header_proto_enumTypes[2].Descriptor()
+}
+
+func (MessageState) Type() protoreflect.EnumType {
+	return &file_header_proto_enumTypes[2]
+}
+
+func (x MessageState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MessageState.Descriptor instead.
+func (MessageState) EnumDescriptor() ([]byte, []int) {
+	return file_header_proto_rawDescGZIP(), []int{2}
+}
+
 // RequestHeader is the header of REQUEST.
 type RequestHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -400,13 +509,13 @@ func (x *Metadata) GetValue() string {
 	return ""
 }
 
-// Digest proves to the handler's side that the caller knows the method's password.
+// Digest proves to the handler's side that the caller knows the method's password (PROTOCOL.md, "Digest").
 type Digest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	KeyId         uint32                 `protobuf:"varint,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
-	Nonce         []byte                 `protobuf:"bytes,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
-	TimestampMs   uint64                 `protobuf:"varint,3,opt,name=timestamp_ms,json=timestampMs,proto3" json:"timestamp_ms,omitempty"`
-	Mac           []byte                 `protobuf:"bytes,4,opt,name=mac,proto3" json:"mac,omitempty"`
+	Nonce         []byte                 `protobuf:"bytes,2,opt,name=nonce,proto3" json:"nonce,omitempty"`                                 // 16 random bytes; ≤ 64 are taken
+	TimestampMs   uint64                 `protobuf:"varint,3,opt,name=timestamp_ms,json=timestampMs,proto3" json:"timestamp_ms,omitempty"` // Unix time at the caller
+	Mac           []byte                 `protobuf:"bytes,4,opt,name=mac,proto3" json:"mac,omitempty"`                                     // HMAC-SHA-256, 32 bytes; ≤ 64 are taken
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -475,20 +584,22 @@ type ResponseHeader struct {
 	// Written by the module that answers.
 	AppCode      string      `protobuf:"bytes,1,opt,name=app_code,json=appCode,proto3" json:"app_code,omitempty"`                   // APP_ERROR: the application's own code, ≤ 127 bytes
 	Message      string      `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`                                  // for people, ≤ 1024 bytes
-	ContentType  string      `protobuf:"bytes,3,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`       // of the body; empty = that of the request
+	ContentType  string      `protobuf:"bytes,3,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`       // of the body, ≤ 127 printable ASCII bytes; empty = that of the request
 	RetryAfterMs uint32      `protobuf:"varint,4,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"` // no sooner than this
-	Details      []*Metadata `protobuf:"bytes,5,rep,name=details,proto3" json:"details,omitempty"`                                  // APP_ERROR: machine-readable facts, ≤ 32 entries
+	Details      []*Metadata `protobuf:"bytes,5,rep,name=details,proto3" json:"details,omitempty"`                                  // APP_ERROR: machine-readable facts, ≤ 32 entries, ≤ 8 KiB in all
 	Permanent    bool        `protobuf:"varint,6,opt,name=permanent,proto3" json:"permanent,omitempty"`                             // APP_ERROR of a reachable call: another attempt is pointless
 	// Written by nodes.
-	Node          string      `protobuf:"bytes,1000,opt,name=node,proto3" json:"node,omitempty"`                   // the node that wrote the status
-	Hop           uint32      `protobuf:"varint,1001,opt,name=hop,proto3" json:"hop,omitempty"`                    // how many nodes the call had crossed there
-	RuleId        string      `protobuf:"bytes,1002,opt,name=rule_id,json=ruleId,proto3" json:"rule_id,omitempty"` // the rule that refused
-	RuleVersion   uint64      `protobuf:"varint,1003,opt,name=rule_version,json=ruleVersion,proto3" json:"rule_version,omitempty"`
-	Try           []string    `protobuf:"bytes,1004,rep,name=try,proto3" json:"try,omitempty"`                           // nodes worth trying
-	Unknown       []*Receiver `protobuf:"bytes,1005,rep,name=unknown,proto3" json:"unknown,omitempty"`                   // the instances of attempts that ended UNKNOWN
-	Receiver      *Receiver   `protobuf:"bytes,1006,opt,name=receiver,proto3" json:"receiver,omitempty"`                 // who answered, with WANT_RECEIVER
-	Attempts      uint32      `protobuf:"varint,1007,opt,name=attempts,proto3" json:"attempts,omitempty"`                // starts in all, when more than one
-	HopTimes      []*HopTime  `protobuf:"bytes,1008,rep,name=hop_times,json=hopTimes,proto3" json:"hop_times,omitempty"` // time spent per node, with WANT_RECEIVER
+	Node          string       `protobuf:"bytes,1000,opt,name=node,proto3" json:"node,omitempty"`                   // the node that wrote the status
+	Hop           uint32       `protobuf:"varint,1001,opt,name=hop,proto3" json:"hop,omitempty"`                    // how many nodes the call had crossed there
+	RuleId        string       `protobuf:"bytes,1002,opt,name=rule_id,json=ruleId,proto3" json:"rule_id,omitempty"` // the rule that refused
+	RuleVersion   uint64       `protobuf:"varint,1003,opt,name=rule_version,json=ruleVersion,proto3" json:"rule_version,omitempty"`
+	Try           []string     `protobuf:"bytes,1004,rep,name=try,proto3" json:"try,omitempty"`                                                                    // nodes worth trying, ≤ 8
+	Unknown       []*Receiver  `protobuf:"bytes,1005,rep,name=unknown,proto3" json:"unknown,omitempty"`                                                            // the instances of attempts that ended UNKNOWN, ≤ 4
+	Receiver      *Receiver    `protobuf:"bytes,1006,opt,name=receiver,proto3" json:"receiver,omitempty"`                                                          // who answered, with WANT_RECEIVER
+	Attempts      uint32       `protobuf:"varint,1007,opt,name=attempts,proto3" json:"attempts,omitempty"`                                                         // starts in all, when more than one
+	HopTimes      []*HopTime   `protobuf:"bytes,1008,rep,name=hop_times,json=hopTimes,proto3" json:"hop_times,omitempty"`                                          // time spent per node, with WANT_RECEIVER
+	Durability    Durability   `protobuf:"varint,1009,opt,name=durability,proto3,enum=twohop.v1.Durability" json:"durability,omitempty"`                           // ACCEPTED, ACCEPTED_DUP: what the store promised
+	MessageState  MessageState `protobuf:"varint,1010,opt,name=message_state,json=messageState,proto3,enum=twohop.v1.MessageState" json:"message_state,omitempty"` // ACCEPTED_DUP: where the message is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -626,6 +737,20 @@ func (x *ResponseHeader) GetHopTimes() []*HopTime {
 		return x.HopTimes
 	}
 	return nil
+}
+
+func (x *ResponseHeader) GetDurability() Durability {
+	if x != nil {
+		return x.Durability
+	}
+	return Durability_DURABILITY_UNSET
+}
+
+func (x *ResponseHeader) GetMessageState() MessageState {
+	if x != nil {
+		return x.MessageState
+	}
+	return MessageState_MESSAGE_STATE_UNSET
 }
 
 // Receiver names one instance.
@@ -796,7 +921,7 @@ const file_header_proto_rawDesc = "" +
 	"\x06key_id\x18\x01 \x01(\rR\x05keyId\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12!\n" +
 	"\ftimestamp_ms\x18\x03 \x01(\x04R\vtimestampMs\x12\x10\n" +
-	"\x03mac\x18\x04 \x01(\fR\x03mac\"\x85\x04\n" +
+	"\x03mac\x18\x04 \x01(\fR\x03mac\"\xfc\x04\n" +
 	"\x0eResponseHeader\x12\x19\n" +
 	"\bapp_code\x18\x01 \x01(\tR\aappCode\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12!\n" +
@@ -812,7 +937,11 @@ const file_header_proto_rawDesc = "" +
 	"\aunknown\x18\xed\a \x03(\v2\x13.twohop.v1.ReceiverR\aunknown\x120\n" +
 	"\breceiver\x18\xee\a \x01(\v2\x13.twohop.v1.ReceiverR\breceiver\x12\x1b\n" +
 	"\battempts\x18\xef\a \x01(\rR\battempts\x120\n" +
-	"\thop_times\x18\xf0\a \x03(\v2\x12.twohop.v1.HopTimeR\bhopTimes\"w\n" +
+	"\thop_times\x18\xf0\a \x03(\v2\x12.twohop.v1.HopTimeR\bhopTimes\x126\n" +
+	"\n" +
+	"durability\x18\xf1\a \x01(\x0e2\x15.twohop.v1.DurabilityR\n" +
+	"durability\x12=\n" +
+	"\rmessage_state\x18\xf2\a \x01(\x0e2\x17.twohop.v1.MessageStateR\fmessageState\"w\n" +
 	"\bReceiver\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12#\n" +
@@ -826,7 +955,19 @@ const file_header_proto_rawDesc = "" +
 	"\x0eBALANCE_RANDOM\x10\x01\x12\x17\n" +
 	"\x13BALANCE_ROUND_ROBIN\x10\x02\x12\x10\n" +
 	"\fBALANCE_HASH\x10\x03\x12\x18\n" +
-	"\x14BALANCE_LEAST_ACTIVE\x10\x04B#Z!github.com/twohop/twohop/proto/pbb\x06proto3"
+	"\x14BALANCE_LEAST_ACTIVE\x10\x04*S\n" +
+	"\n" +
+	"Durability\x12\x14\n" +
+	"\x10DURABILITY_UNSET\x10\x00\x12\x14\n" +
+	"\x10DURABILITY_FSYNC\x10\x01\x12\x19\n" +
+	"\x15DURABILITY_REPLICATED\x10\x02*\xa5\x01\n" +
+	"\fMessageState\x12\x17\n" +
+	"\x13MESSAGE_STATE_UNSET\x10\x00\x12\x17\n" +
+	"\x13MESSAGE_STATE_READY\x10\x01\x12\x18\n" +
+	"\x14MESSAGE_STATE_LEASED\x10\x02\x12\x19\n" +
+	"\x15MESSAGE_STATE_DELAYED\x10\x03\x12\x16\n" +
+	"\x12MESSAGE_STATE_DEAD\x10\x04\x12\x16\n" +
+	"\x12MESSAGE_STATE_DONE\x10\x05B#Z!github.com/twohop/twohop/proto/pbb\x06proto3"
 
 var (
 	file_header_proto_rawDescOnce sync.Once
@@ -840,30 +981,34 @@ func file_header_proto_rawDescGZIP() []byte {
 	return file_header_proto_rawDescData
 }
 
-var file_header_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_header_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_header_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_header_proto_goTypes = []any{
 	(Balance)(0),           // 0: twohop.v1.Balance
-	(*RequestHeader)(nil),  // 1: twohop.v1.RequestHeader
-	(*Metadata)(nil),       // 2: twohop.v1.Metadata
-	(*Digest)(nil),         // 3: twohop.v1.Digest
-	(*ResponseHeader)(nil), // 4: twohop.v1.ResponseHeader
-	(*Receiver)(nil),       // 5: twohop.v1.Receiver
-	(*HopTime)(nil),        // 6: twohop.v1.HopTime
+	(Durability)(0),        // 1: twohop.v1.Durability
+	(MessageState)(0),      // 2: twohop.v1.MessageState
+	(*RequestHeader)(nil),  // 3: twohop.v1.RequestHeader
+	(*Metadata)(nil),       // 4: twohop.v1.Metadata
+	(*Digest)(nil),         // 5: twohop.v1.Digest
+	(*ResponseHeader)(nil), // 6: twohop.v1.ResponseHeader
+	(*Receiver)(nil),       // 7: twohop.v1.Receiver
+	(*HopTime)(nil),        // 8: twohop.v1.HopTime
 }
 var file_header_proto_depIdxs = []int32{
 	0, // 0: twohop.v1.RequestHeader.balance:type_name -> twohop.v1.Balance
-	3, // 1: twohop.v1.RequestHeader.digest:type_name -> twohop.v1.Digest
-	2, // 2: twohop.v1.RequestHeader.metadata:type_name -> twohop.v1.Metadata
-	2, // 3: twohop.v1.ResponseHeader.details:type_name -> twohop.v1.Metadata
-	5, // 4: twohop.v1.ResponseHeader.unknown:type_name -> twohop.v1.Receiver
-	5, // 5: twohop.v1.ResponseHeader.receiver:type_name -> twohop.v1.Receiver
-	6, // 6: twohop.v1.ResponseHeader.hop_times:type_name -> twohop.v1.HopTime
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	5, // 1: twohop.v1.RequestHeader.digest:type_name -> twohop.v1.Digest
+	4, // 2: twohop.v1.RequestHeader.metadata:type_name -> twohop.v1.Metadata
+	4, // 3: twohop.v1.ResponseHeader.details:type_name -> twohop.v1.Metadata
+	7, // 4: twohop.v1.ResponseHeader.unknown:type_name -> twohop.v1.Receiver
+	7, // 5: twohop.v1.ResponseHeader.receiver:type_name -> twohop.v1.Receiver
+	8, // 6: twohop.v1.ResponseHeader.hop_times:type_name -> twohop.v1.HopTime
+	1, // 7: twohop.v1.ResponseHeader.durability:type_name -> twohop.v1.Durability
+	2, // 8: twohop.v1.ResponseHeader.message_state:type_name -> twohop.v1.MessageState
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_header_proto_init() }
@@ -876,7 +1021,7 @@ func file_header_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_header_proto_rawDesc), len(file_header_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      3,
 			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -93,7 +93,7 @@ var codes = [...]struct {
 }{
 	{OK, "OK", "OK"},
 	{Accepted, "ACCEPTED", "OK"},
-	{AcceptedDup, "ACCEPTED_DUP", "ALREADY_EXISTS"},
+	{AcceptedDup, "ACCEPTED_DUP", "OK"},
 	{BadRequest, "BAD_REQUEST", "INVALID_ARGUMENT"},
 	{TooLarge, "TOO_LARGE", "RESOURCE_EXHAUSTED"},
 	{BadOption, "BAD_OPTION", "INVALID_ARGUMENT"},
@@ -156,20 +156,4 @@ func (c Code) GRPC() string {
 		return grpcNames[c]
 	}
 	return "UNKNOWN"
-}
-
-// Error is a refusal of input: the status code that it is answered with, and a reason for people.
-type Error struct {
-	Code   Code
-	Reason string
-}
-
-func (e *Error) Error() string { return e.Code.String() + ": " + e.Reason }
-
-func badRequest(format string, args ...any) *Error {
-	return &Error{Code: BadRequest, Reason: fmt.Sprintf(format, args...)}
-}
-
-func badOption(format string, args ...any) *Error {
-	return &Error{Code: BadOption, Reason: fmt.Sprintf(format, args...)}
 }

@@ -3,7 +3,6 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 )
 
 // Preface is what a client sends before its first frame: magic, version, three zero bytes.
@@ -25,66 +24,6 @@ const (
 	MaxOpen    = 4              // messages in parts at once, per direction
 	MaxJoining = 32 << 20       // bytes of messages in parts at once, per direction
 )
-
-// Kind says what a frame is.
-type Kind uint8
-
-// The kinds. Below 128 an unknown kind closes the connection; from 128 up it is skipped.
-const (
-	KindLogin     Kind = 1
-	KindChallenge Kind = 2
-	KindProof     Kind = 3
-	KindWelcome   Kind = 4
-	KindRefuse    Kind = 5
-
-	KindPing   Kind = 8
-	KindPong   Kind = 9
-	KindGoaway Kind = 10
-
-	KindRequest  Kind = 16
-	KindResponse Kind = 17
-	KindCancel   Kind = 18
-	KindPart     Kind = 19
-
-	KindPolicy   Kind = 24
-	KindPolicyOK Kind = 25
-	KindLease    Kind = 26
-	KindMethods  Kind = 27
-
-	KindHello     Kind = 32
-	KindSnapshot  Kind = 33
-	KindDelta     Kind = 34
-	KindHeartbeat Kind = 35
-	KindResync    Kind = 36
-	KindGoodbye   Kind = 37
-
-	// KindSkippable is the first kind that a receiver that does not know it passes over.
-	KindSkippable Kind = 128
-)
-
-var kindNames = map[Kind]string{
-	KindLogin: "LOGIN", KindChallenge: "CHALLENGE", KindProof: "PROOF", KindWelcome: "WELCOME", KindRefuse: "REFUSE",
-	KindPing: "PING", KindPong: "PONG", KindGoaway: "GOAWAY",
-	KindRequest: "REQUEST", KindResponse: "RESPONSE", KindCancel: "CANCEL", KindPart: "PART",
-	KindPolicy: "POLICY", KindPolicyOK: "POLICY_OK", KindLease: "LEASE", KindMethods: "METHODS",
-	KindHello: "HELLO", KindSnapshot: "SNAPSHOT", KindDelta: "DELTA", KindHeartbeat: "HEARTBEAT", KindResync: "RESYNC", KindGoodbye: "GOODBYE",
-}
-
-// Kinds returns every assigned kind with its name.
-func Kinds() map[Kind]string {
-	all := make(map[Kind]string, len(kindNames))
-	for k, n := range kindNames {
-		all[k] = n
-	}
-	return all
-}
-
-func (k Kind) String() string {
-	if n, ok := kindNames[k]; ok {
-		return n
-	}
-	return fmt.Sprintf("KIND(%d)", uint8(k))
-}
 
 // Flags is the flags byte of a frame.
 type Flags uint8
@@ -135,22 +74,22 @@ const (
 )
 
 // Length returns the whole size of the frame that starts in b, or ErrShort if fewer than 4 bytes are there. A length
-// outside [MinLength, max] is BAD_REQUEST: it is refused before anything is allocated for it.
-func Length(b []byte, max uint32) (int, error) {
+// outside [MinLength, limit] is BAD_REQUEST: it is refused before anything is allocated for it.
+func Length(b []byte, limit uint32) (int, error) {
 	if len(b) < 4 {
 		return 0, ErrShort
 	}
 	n := binary.BigEndian.Uint32(b)
-	if n < MinLength || n > max {
-		return 0, badRequest("frame length is %d, must be %d to %d", n, MinLength, max)
+	if n < MinLength || n > limit {
+		return 0, badRequest("frame length is %d, must be %d to %d", n, MinLength, limit)
 	}
 	return 4 + int(n), nil
 }
 
-// Decode cuts one frame off the front of b and returns how many bytes it took. max bounds the length field.
+// Decode cuts one frame off the front of b and returns how many bytes it took. limit bounds the length field.
 // ErrShort means that b is a proper beginning and that Decode is to be asked again with more.
-func Decode(b []byte, max uint32) (f Frame, n int, err error) {
-	n, err = Length(b, max)
+func Decode(b []byte, limit uint32) (f Frame, n int, err error) {
+	n, err = Length(b, limit)
 	if err != nil {
 		return Frame{}, 0, err
 	}
