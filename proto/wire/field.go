@@ -1,0 +1,71 @@
+package wire
+
+import "google.golang.org/protobuf/encoding/protowire"
+
+// field is one field of a header: its number, and its value by wire type.
+type field struct {
+	num   protowire.Number
+	typ   protowire.Type
+	bytes []byte // BytesType
+	n     uint64 // VarintType, Fixed64Type, Fixed32Type
+}
+
+// nextField cuts the first field off h. A group, a field number out of range, an unknown wire type and truncation are
+// refused: what follows a header must never become a part of it.
+func nextField(h []byte) (f field, rest []byte, err error) {
+	num, typ, n := protowire.ConsumeTag(h)
+	if n < 0 {
+		return f, nil, badRequest("header: broken tag with %d bytes left", len(h))
+	}
+	f.num, f.typ, rest = num, typ, h[n:]
+	switch typ {
+	case protowire.VarintType:
+		f.n, n = protowire.ConsumeVarint(rest)
+	case protowire.Fixed64Type:
+		f.n, n = protowire.ConsumeFixed64(rest)
+	case protowire.Fixed32Type:
+		var v uint32
+		v, n = protowire.ConsumeFixed32(rest)
+		f.n = uint64(v)
+	case protowire.BytesType:
+		f.bytes, n = protowire.ConsumeBytes(rest)
+	default: // groups
+		return f, nil, badRequest("header: field %d has wire type %d, groups are not used", num, typ)
+	}
+	if n < 0 {
+		return f, nil, badRequest("header: field %d is cut off or its number does not fit 64 bits", num)
+	}
+	return f, rest[n:], nil
+}
+
+// seen is a set of singular fields, for fields 1–31 and FirstNodeField … +31.
+type seen struct{ low, node uint32 }
+
+// add reports whether num was not there before.
+func (s *seen) add(num protowire.Number) bool {
+	set, bit := &s.low, uint32(1)<<(num&31)
+	if num >= FirstNodeField {
+		set, bit = &s.node, uint32(1)<<((num-FirstNodeField)&31)
+	}
+	if *set&bit != 0 {
+		return false
+	}
+	*set |= bit
+	return true
+}
+
+func appendBytes(dst []byte, num protowire.Number, v []byte) []byte {
+	if len(v) == 0 {
+		return dst
+	}
+	dst = protowire.AppendTag(dst, num, protowire.BytesType)
+	return protowire.AppendBytes(dst, v)
+}
+
+func appendUint(dst []byte, num protowire.Number, v uint32) []byte {
+	if v == 0 {
+		return dst
+	}
+	dst = protowire.AppendTag(dst, num, protowire.VarintType)
+	return protowire.AppendVarint(dst, uint64(v))
+}
