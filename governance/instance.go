@@ -17,12 +17,13 @@ const (
 	slowStartFloor = 0.1
 )
 
-// The share of failures is an exponentially weighted mean over outcomes (failureWeight for the newest), which also fades with
-// time, so that an instance which is avoided because it failed is asked again. Both in one mean because either alone is
-// wrong: by calls only, an avoided instance is avoided for ever; by time only, one failure of a rarely used one counts as all.
+// The share of failures is an exponentially weighted mean over outcomes. An instance that is avoided because of it has no
+// outcomes which could lower it, so without any it fades, and the instance is asked again. It does not fade before: the share of
+// instances that all fail alike would depend on how often each is called.
 const (
-	failureWeight = 1.0 / 16
-	failureFade   = 10 * time.Second // to 1/e
+	failureWeight = 1.0 / 16         // of the newest outcome
+	failureQuiet  = time.Second      // without outcomes before it fades
+	failureFade   = 10 * time.Second // from then on, to 1/e
 	failureOne    = math.MaxUint16   // a share of 1 in the packed word
 )
 
@@ -38,7 +39,7 @@ type Instance struct {
 
 	// Updated by Begin and End.
 	outstanding atomic.Int64
-	failing     atomic.Uint64 // 48 bit: milliseconds of the last change | 16 bit: share of failures then
+	failing     atomic.Uint64 // 48 bit: milliseconds of the last outcome that changed it | 16 bit: share of failures then
 }
 
 // NewInstance returns an instance with nothing outstanding. A weight of 0 is DefaultWeight. The name places the instance for
@@ -75,7 +76,8 @@ func (i *Instance) Ramp(now time.Duration) float64 {
 	return slowStartFloor + (1-slowStartFloor)*float64(age)/float64(SlowStart)
 }
 
-// Failing returns the share of attempts that ended badly of late, 0 to 1. It fades to 0 over some 10 s without attempts.
+// Failing returns the share of attempts that ended badly of late, 0 to 1: of the last sixteen or so, fading over some 10 s once
+// there was none for a second.
 func (i *Instance) Failing(now time.Duration) float64 {
 	return failingAt(i.failing.Load(), now.Milliseconds())
 }
@@ -110,7 +112,7 @@ func (i *Instance) End(now time.Duration, o Outcome) {
 // failingAt returns the packed share as it is at ms.
 func failingAt(packed uint64, ms int64) float64 {
 	share := float64(packed&failureOne) / failureOne
-	if idle := ms - int64(packed>>16); share > 0 && idle > 0 {
+	if idle := ms - int64(packed>>16) - failureQuiet.Milliseconds(); share > 0 && idle > 0 {
 		share *= math.Exp(-float64(idle) / float64(failureFade.Milliseconds()))
 	}
 	return share
