@@ -1,11 +1,27 @@
 package wire
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"crypto/sha256"
+	"encoding/binary"
 
-// digestTypes are the wire types of pb.Digest's fields 1–4.
-var digestTypes = [...]protowire.Type{1: protowire.VarintType, 2: protowire.BytesType, 3: protowire.VarintType, 4: protowire.BytesType}
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
-func walkDigest(h []byte) error {
+// MaxDigestBytes bounds nonce and mac of a digest.
+const MaxDigestBytes = 64
+
+// Digest is a call's proof that its caller knows the method's password. It mirrors pb.Digest.
+type Digest struct {
+	KeyID       uint32
+	Nonce       []byte
+	TimestampMS uint64 // Unix time at the caller
+	MAC         []byte // HMAC-SHA-256 of AppendDigestInput with the secret of KeyID
+}
+
+// Walk reads an encoded digest (Request.Digest) into d, whose earlier content is lost. The slices alias h. The error
+// is nil or an *Error.
+func (d *Digest) Walk(h []byte) error {
+	*d = Digest{}
 	var once seen
 	for len(h) > 0 {
 		f, rest, err := nextField(h)
@@ -16,12 +32,62 @@ func walkDigest(h []byte) error {
 		if int(f.num) >= len(digestTypes) {
 			continue
 		}
-		if f.typ != digestTypes[f.num] || !once.add(f.num) {
-			return badRequest("header: digest with field %d twice or of wire type %d", f.num, f.typ)
+		if f.typ != digestTypes[f.num] {
+			return badRequest("header: digest field %d has wire type %d, must be %d", f.num, f.typ, digestTypes[f.num])
 		}
-		if f.num == 1 && f.n > 1<<32-1 {
-			return badRequest("header: digest key_id is %d, must fit 32 bits", f.n)
+		if !once.add(f.num) {
+			return badRequest("header: digest field %d stands twice", f.num)
+		}
+		switch f.num {
+		case fieldKeyID:
+			if f.n > 1<<32-1 {
+				return badRequest("header: digest key_id is %d, must fit 32 bits", f.n)
+			}
+			d.KeyID = uint32(f.n)
+		case fieldNonce:
+			d.Nonce = f.bytes
+			err = checkSize("digest nonce", f.bytes, MaxDigestBytes)
+		case fieldTimestampMS:
+			d.TimestampMS = f.n
+		case fieldMAC:
+			d.MAC = f.bytes
+			err = checkSize("digest mac", f.bytes, MaxDigestBytes)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// Field numbers of pb.Digest.
+const (
+	fieldKeyID       = 1
+	fieldNonce       = 2
+	fieldTimestampMS = 3
+	fieldMAC         = 4
+)
+
+// digestTypes are the wire types of pb.Digest's fields.
+var digestTypes = [...]protowire.Type{
+	fieldKeyID:       protowire.VarintType,
+	fieldNonce:       protowire.BytesType,
+	fieldTimestampMS: protowire.VarintType,
+	fieldMAC:         protowire.BytesType,
+}
+
+// DigestLabel begins what a digest's MAC is computed over.
+const DigestLabel = "2HOP-digest-1"
+
+// AppendDigestInput appends what a digest's MAC is computed over. invoker is the caller's module as it logs in, which
+// the receiver reads from the stamp. Each field stands behind its length, so that no two calls have the same input.
+func AppendDigestInput(dst []byte, invoker, module, method, messageID, nonce []byte, timestampMS uint64, body []byte) []byte {
+	sum := sha256.Sum256(body)
+	var stamp [8]byte
+	binary.BigEndian.PutUint64(stamp[:], timestampMS)
+	for _, field := range [...][]byte{[]byte(DigestLabel), invoker, module, method, messageID, nonce, stamp[:], sum[:]} {
+		dst = binary.BigEndian.AppendUint32(dst, uint32(len(field)))
+		dst = append(dst, field...)
+	}
+	return dst
 }

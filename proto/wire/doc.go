@@ -5,6 +5,11 @@
 // to its exact end without reflection and without allocating, because a node appends its own fields to the bytes it
 // got: a header that does not end where it says would swallow what is appended.
 //
+// What a node asks of a frame from a module, in this order: Decode (the frame), CheckPrefix (the kind), Request.Walk or
+// CheckResponse (the header), Request.Check (whether the options go together). Then it appends AppendInvoker and
+// AppendCallStamp to a request, or AppendReceiver and its neighbours to a response. CheckLogin does the same for who logs
+// in.
+//
 // Nothing here has state, starts a goroutine, touches a network or logs. All functions may be called concurrently;
 // what they return aliases what they were given.
 //

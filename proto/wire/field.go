@@ -14,8 +14,8 @@ type field struct {
 // refused: what follows a header must never become a part of it.
 func nextField(h []byte) (f field, rest []byte, err error) {
 	num, typ, n := protowire.ConsumeTag(h)
-	if n < 0 {
-		return f, nil, badRequest("header: broken tag with %d bytes left", len(h))
+	if n < 0 || num > protowire.MaxValidNumber {
+		return f, nil, badRequest("header: broken tag with %d bytes left, field numbers are 1 to %d", len(h), protowire.MaxValidNumber)
 	}
 	f.num, f.typ, rest = num, typ, h[n:]
 	switch typ {
@@ -29,11 +29,11 @@ func nextField(h []byte) (f field, rest []byte, err error) {
 		f.n = uint64(v)
 	case protowire.BytesType:
 		f.bytes, n = protowire.ConsumeBytes(rest)
-	default: // groups
-		return f, nil, badRequest("header: field %d has wire type %d, groups are not used", num, typ)
+	default:
+		return f, nil, badRequest("header: field %d has wire type %d, must be 0, 1, 2 or 5: groups are not used", num, typ)
 	}
 	if n < 0 {
-		return f, nil, badRequest("header: field %d is cut off or its number does not fit 64 bits", num)
+		return f, nil, badRequest("header: field %d is cut off, or its value does not fit 64 bits", num)
 	}
 	return f, rest[n:], nil
 }
@@ -54,6 +54,23 @@ func (s *seen) add(num protowire.Number) bool {
 	return true
 }
 
+// appendString, appendFixed and appendVarint write always; appendBytes and appendUint leave out what is empty or zero.
+
+func appendString(dst []byte, num protowire.Number, v string) []byte {
+	dst = protowire.AppendTag(dst, num, protowire.BytesType)
+	return protowire.AppendString(dst, v)
+}
+
+func appendFixed(dst []byte, num protowire.Number, v uint64) []byte {
+	dst = protowire.AppendTag(dst, num, protowire.Fixed64Type)
+	return protowire.AppendFixed64(dst, v)
+}
+
+func appendVarint(dst []byte, num protowire.Number, v uint64) []byte {
+	dst = protowire.AppendTag(dst, num, protowire.VarintType)
+	return protowire.AppendVarint(dst, v)
+}
+
 func appendBytes(dst []byte, num protowire.Number, v []byte) []byte {
 	if len(v) == 0 {
 		return dst
@@ -66,6 +83,5 @@ func appendUint(dst []byte, num protowire.Number, v uint32) []byte {
 	if v == 0 {
 		return dst
 	}
-	dst = protowire.AppendTag(dst, num, protowire.VarintType)
-	return protowire.AppendVarint(dst, uint64(v))
+	return appendVarint(dst, num, uint64(v))
 }

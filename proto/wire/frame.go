@@ -38,8 +38,8 @@ const (
 	FlagHigh         Flags = 32 // criticality: shed last
 	FlagLow          Flags = 64 // criticality: shed first
 
-	criticality = FlagHigh | FlagLow
-	moduleFlags = FlagMore | FlagOneWay | FlagWantReceiver | criticality
+	criticality  = FlagHigh | FlagLow
+	requestFlags = FlagMore | FlagOneWay | FlagWantReceiver | criticality // of a module
 )
 
 // Frame is one frame. Header and Body alias the bytes it was decoded from.

@@ -46,13 +46,13 @@ type Request struct {
 	MessageID                       []byte
 	UserData                        []byte
 	ContentType                     []byte
-	Digest                          []byte // an encoded pb.Digest, nil if there is none
+	Digest                          []byte // an encoded pb.Digest, nil if there is none; Digest.Walk reads it
 	Balance                         Balance
 	Options                         Options
 	MaxAttempts                     uint32
 	DelayMS, ValidForMS             uint32
 	FirstAttemptAgeMS               uint32
-	Metadata                        int // entries; AppendMetadata reads them
+	Metadata                        int // entries; EachMetadata reads them
 
 	// Set by nodes; zero in what a module wrote.
 	Stamp Stamp
@@ -76,23 +76,10 @@ const (
 	fieldContentType       = 14
 	fieldDigest            = 15
 	fieldMetadata          = 16
-
-	// FirstNodeField is the first field number that is the nodes' own, in requests and in responses.
-	FirstNodeField = 1000
-
-	fieldInvokerModule   = 1000
-	fieldInvokerInstance = 1001
-	fieldInvokerIP       = 1002
-	fieldInvokerSession  = 1003
-	fieldInvokerCall     = 1004
-	fieldIngressNode     = 1005
-	fieldReceivedAt      = 1006
-	fieldTarget          = 1007
-	fieldMessageAttempt  = 1008
-	fieldFence           = 1009
-	fieldRedelivered     = 1010
-	fieldLeaseMS         = 1011
 )
+
+// FirstNodeField is the first field number that is the nodes' own, in requests and in responses.
+const FirstNodeField = 1000
 
 // Writer says who wrote a header.
 type Writer uint8
@@ -103,7 +90,7 @@ const (
 	ByNode
 )
 
-// wireTypes of the known fields of a request header.
+// requestType returns the wire type of a field of a request header, and whether the field is known at all.
 func requestType(num protowire.Number) (typ protowire.Type, known bool) {
 	switch num {
 	case fieldModule, fieldMethod, fieldGroup, fieldInstance, fieldHashKey, fieldMessageID, fieldUserData,
@@ -123,8 +110,11 @@ func requestType(num protowire.Number) (typ protowire.Type, known bool) {
 // of each field, not whether the options go together: Check does. The error is nil or an *Error.
 func (r *Request) Walk(h []byte, w Writer) error {
 	*r = Request{}
+	if w == ByModule && len(h) > MaxHeader {
+		return tooLarge("header has %d bytes, must have at most %d", len(h), MaxHeader)
+	}
 	var once seen
-	metadata := 0
+	var metadata entries
 	for len(h) > 0 {
 		f, rest, err := nextField(h)
 		if err != nil {
@@ -148,12 +138,7 @@ func (r *Request) Walk(h []byte, w Writer) error {
 			return badRequest("header: field %d is %d, must fit 32 bits", f.num, f.n)
 		}
 		if f.num == fieldMetadata {
-			metadata += len(f.bytes)
-			r.Metadata++
-			if r.Metadata > MaxMetadata || metadata > MaxMetadataLen {
-				return badRequest("header: metadata has %d entries and %d bytes so far, must be at most %d and %d", r.Metadata, metadata, MaxMetadata, MaxMetadataLen)
-			}
-			if _, _, err := walkMetadata(f.bytes); err != nil {
+			if err := metadata.add("metadata", f.bytes); err != nil {
 				return err
 			}
 			continue
@@ -162,6 +147,7 @@ func (r *Request) Walk(h []byte, w Writer) error {
 			return err
 		}
 	}
+	r.Metadata = metadata.count
 	if len(r.Module) == 0 {
 		return badRequest("header: module (field 1) is missing")
 	}
@@ -218,7 +204,8 @@ func (r *Request) set(f field) error {
 		return checkPrintable("content_type", f.bytes, MaxContentType)
 	case fieldDigest:
 		r.Digest = f.bytes
-		return walkDigest(f.bytes)
+		var d Digest
+		return d.Walk(f.bytes)
 	default:
 		return r.Stamp.set(f)
 	}
@@ -228,11 +215,8 @@ func (r *Request) set(f field) error {
 // Check reports whether a frame's flags and its walked header go together (the table in PROTOCOL.md, "Options that go
 // together"), for a request from a module. The error is nil or an *Error.
 func (r *Request) Check(f *Frame) error {
-	if unknown := f.Flags &^ moduleFlags; unknown != 0 {
-		return badRequest("flags has bits %#x, a module may set %#x", uint8(unknown), uint8(moduleFlags))
-	}
-	if f.Hops != 0 || f.RPCID != 0 {
-		return badRequest("hops is %d and rpc_id is %d, both are set by nodes only", f.Hops, f.RPCID)
+	if err := f.checkOwned(requestFlags); err != nil {
+		return err
 	}
 	oneWay, reachable := f.Flags&FlagOneWay != 0, r.Options&Reachable != 0
 	switch {
@@ -252,6 +236,8 @@ func (r *Request) Check(f *Frame) error {
 		return badOption("message_id is for reachable calls")
 	case !reachable && (r.DelayMS != 0 || r.ValidForMS != 0):
 		return badOption("delay_ms and valid_for_ms are for reachable calls")
+	case r.ValidForMS != 0 && r.DelayMS >= r.ValidForMS:
+		return badOption("delay_ms is %d and valid_for_ms %d: the call would be over before it may start", r.DelayMS, r.ValidForMS)
 	case r.MaxAttempts > 1 && r.Options&(Idempotent|Reachable) == 0:
 		return badOption("max_attempts above 1 needs idempotent or reachable")
 	}

@@ -1,7 +1,15 @@
 package wire
 
 import (
+	"strings"
+
 	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Limits of what a node writes into a response's header.
+const (
+	MaxTry     = 8 // nodes worth trying
+	MaxUnknown = 4 // instances whose attempts ended UNKNOWN
 )
 
 // Field numbers of pb.ResponseHeader.
@@ -22,6 +30,8 @@ const (
 	fieldReceiver    = 1006
 	fieldAttempts    = 1007
 	fieldHopTimes    = 1008
+	fieldDurability  = 1009
+	fieldState       = 1010
 )
 
 // responseTypes are the wire types of the fields that a module writes.
@@ -37,8 +47,11 @@ var responseTypes = [...]protowire.Type{
 // CheckResponse walks the header of a response that a module wrote to its exact end and checks its fields, so that a
 // node may append its own. It does not allocate unless it refuses. The error is nil or an *Error.
 func CheckResponse(h []byte) error {
+	if len(h) > MaxHeader {
+		return tooLarge("header has %d bytes, must have at most %d", len(h), MaxHeader)
+	}
 	var once seen
-	details, size := 0, 0
+	var details entries
 	for len(h) > 0 {
 		f, rest, err := nextField(h)
 		if err != nil {
@@ -69,12 +82,7 @@ func CheckResponse(h []byte) error {
 				err = badRequest("header: retry_after_ms is %d, must fit 32 bits", f.n)
 			}
 		case fieldDetails:
-			details, size = details+1, size+len(f.bytes)
-			if details > MaxMetadata || size > MaxMetadataLen {
-				err = badRequest("header: details has %d entries and %d bytes so far, must be at most %d and %d", details, size, MaxMetadata, MaxMetadataLen)
-			} else {
-				_, _, err = walkMetadata(f.bytes)
-			}
+			err = details.add("details", f.bytes)
 		}
 		if err != nil {
 			return err
@@ -83,21 +91,30 @@ func CheckResponse(h []byte) error {
 	return nil
 }
 
+// BrokenAnswer returns the status that a server's answer is passed on with, without a header, when CheckResponse refuses
+// its header: what ran has lost its answer, and what did not run still has not.
+func BrokenAnswer(status Code) Code {
+	if c := status.Class(); c == Success || c == Executed {
+		return AnswerLost
+	}
+	return status
+}
+
 // Refusal is what a node says about an answer that it makes itself. Zero values are left out.
 type Refusal struct {
-	Message      string
+	Message      string // at most MaxText bytes are written
 	Node         string
 	Hop          uint8
 	RuleID       string
 	RuleVersion  uint64
 	RetryAfterMS uint32
-	Try          []string
+	Try          []string // at most MaxTry are written
 }
 
 // AppendRefusal appends a response header made by a node.
 func AppendRefusal(dst []byte, r *Refusal) []byte {
 	if r.Message != "" {
-		dst = appendString(dst, fieldMessage, r.Message)
+		dst = appendString(dst, fieldMessage, cutText(r.Message))
 	}
 	dst = appendUint(dst, fieldRetryAfterMS, r.RetryAfterMS)
 	if r.Node != "" {
@@ -106,21 +123,23 @@ func AppendRefusal(dst []byte, r *Refusal) []byte {
 	dst = appendUint(dst, fieldHop, uint32(r.Hop))
 	if r.RuleID != "" {
 		dst = appendString(dst, fieldRuleID, r.RuleID)
-		dst = protowire.AppendTag(dst, fieldRuleVersion, protowire.VarintType)
-		dst = protowire.AppendVarint(dst, r.RuleVersion)
+		dst = appendVarint(dst, fieldRuleVersion, r.RuleVersion)
 	}
-	for _, node := range r.Try {
+	for _, node := range r.Try[:min(len(r.Try), MaxTry)] {
 		dst = appendString(dst, fieldTry, node)
 	}
 	return dst
 }
+
+// cutText makes a text fit for a response's message: at most MaxText bytes of UTF-8.
+func cutText(s string) string { return strings.ToValidUTF8(s[:min(len(s), MaxText)], "") }
 
 // AppendReceiver appends who answered.
 func AppendReceiver(dst []byte, module, instance, uuid, node string) []byte {
 	return appendInstance(dst, fieldReceiver, module, instance, uuid, node)
 }
 
-// AppendUnknown appends one instance whose attempt ended UNKNOWN.
+// AppendUnknown appends one instance whose attempt ended UNKNOWN. A header has at most MaxUnknown of them.
 func AppendUnknown(dst []byte, module, instance, uuid, node string) []byte {
 	return appendInstance(dst, fieldUnknown, module, instance, uuid, node)
 }
@@ -131,27 +150,29 @@ func AppendAttempts(dst []byte, n uint32) []byte { return appendUint(dst, fieldA
 // AppendHopTime appends the time that a call spent in one node's hands.
 func AppendHopTime(dst []byte, node string, micros uint32) []byte {
 	dst = protowire.AppendTag(dst, fieldHopTimes, protowire.BytesType)
-	size := protowire.SizeTag(1) + protowire.SizeBytes(len(node)) + protowire.SizeTag(2) + protowire.SizeVarint(uint64(micros))
-	dst = protowire.AppendVarint(dst, uint64(size))
+	dst = protowire.AppendVarint(dst, uint64(1+protowire.SizeBytes(len(node))+1+protowire.SizeVarint(uint64(micros))))
 	dst = appendString(dst, 1, node)
-	dst = protowire.AppendTag(dst, 2, protowire.VarintType)
-	return protowire.AppendVarint(dst, uint64(micros))
+	return appendVarint(dst, 2, uint64(micros))
 }
 
+// AppendAccepted appends what an ACCEPTED or ACCEPTED_DUP says: what the store promised (pb.Durability), and for a
+// duplicate where the message is (pb.MessageState; 0 is left out).
+func AppendAccepted(dst []byte, durability, state uint32) []byte {
+	dst = appendUint(dst, fieldDurability, durability)
+	return appendUint(dst, fieldState, state)
+}
+
+// appendInstance appends a pb.Receiver.
 func appendInstance(dst []byte, num protowire.Number, module, instance, uuid, node string) []byte {
+	names := [...]string{module, instance, uuid, node} // fields 1–4, whose tags take one byte
 	size := 0
-	for _, s := range [...]string{module, instance, uuid, node} {
-		size += 1 + protowire.SizeBytes(len(s)) // tags of fields 1–4 take one byte
+	for _, s := range names {
+		size += 1 + protowire.SizeBytes(len(s))
 	}
 	dst = protowire.AppendTag(dst, num, protowire.BytesType)
 	dst = protowire.AppendVarint(dst, uint64(size))
-	dst = appendString(dst, 1, module)
-	dst = appendString(dst, 2, instance)
-	dst = appendString(dst, 3, uuid)
-	return appendString(dst, 4, node)
-}
-
-func appendString(dst []byte, num protowire.Number, v string) []byte {
-	dst = protowire.AppendTag(dst, num, protowire.BytesType)
-	return protowire.AppendString(dst, v)
+	for i, s := range names {
+		dst = appendString(dst, protowire.Number(i+1), s)
+	}
+	return dst
 }

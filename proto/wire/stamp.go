@@ -19,6 +19,22 @@ type Stamp struct {
 	LeaseMS                                   uint32
 }
 
+// Field numbers of the nodes' part of pb.RequestHeader.
+const (
+	fieldInvokerModule   = 1000
+	fieldInvokerInstance = 1001
+	fieldInvokerIP       = 1002
+	fieldInvokerSession  = 1003
+	fieldInvokerCall     = 1004
+	fieldIngressNode     = 1005
+	fieldReceivedAt      = 1006
+	fieldTarget          = 1007
+	fieldMessageAttempt  = 1008
+	fieldFence           = 1009
+	fieldRedelivered     = 1010
+	fieldLeaseMS         = 1011
+)
+
 // set stores one field of a node's.
 func (s *Stamp) set(f field) error {
 	switch f.num {
@@ -55,29 +71,32 @@ func (s *Stamp) set(f field) error {
 }
 
 // AppendInvoker appends the part of the ingress node's stamp that is the same for all calls of a session: a node
-// makes it once per session. All fields are written, also when empty.
+// makes it once per session. All fields are written, also when empty. The order of a stamp is AppendInvoker, for a
+// delivery AppendDelivery, and last AppendCallStamp.
 func AppendInvoker(dst []byte, module, instance, ip, ingressNode string, session uint64) []byte {
-	dst = protowire.AppendTag(dst, fieldInvokerModule, protowire.BytesType)
-	dst = protowire.AppendString(dst, module)
-	dst = protowire.AppendTag(dst, fieldInvokerInstance, protowire.BytesType)
-	dst = protowire.AppendString(dst, instance)
-	dst = protowire.AppendTag(dst, fieldInvokerIP, protowire.BytesType)
-	dst = protowire.AppendString(dst, ip)
-	dst = protowire.AppendTag(dst, fieldInvokerSession, protowire.Fixed64Type)
-	dst = protowire.AppendFixed64(dst, session)
-	dst = protowire.AppendTag(dst, fieldIngressNode, protowire.BytesType)
-	return protowire.AppendString(dst, ingressNode)
+	dst = appendString(dst, fieldInvokerModule, module)
+	dst = appendString(dst, fieldInvokerInstance, instance)
+	dst = appendString(dst, fieldInvokerIP, ip)
+	dst = appendFixed(dst, fieldInvokerSession, session)
+	return appendString(dst, fieldIngressNode, ingressNode)
+}
+
+// AppendDelivery appends what a reachable call's delivery says besides: how often the message was started, this time
+// included, the fence of its lease, whether an earlier start is on record, and for how long the lease holds. All
+// fields are written. AppendCallStamp comes after it.
+func AppendDelivery(dst []byte, attempt uint32, fence uint64, redelivered bool, leaseMS uint32) []byte {
+	dst = appendVarint(dst, fieldMessageAttempt, uint64(attempt))
+	dst = appendFixed(dst, fieldFence, fence)
+	dst = appendVarint(dst, fieldRedelivered, protowire.EncodeBool(redelivered))
+	return appendVarint(dst, fieldLeaseMS, uint64(leaseMS))
 }
 
 // AppendCallStamp appends the part of the stamp that belongs to one call. Its last 8 bytes are the target, which
 // SetTarget rewrites for each attempt.
 func AppendCallStamp(dst []byte, call, receivedAt, target uint64) []byte {
-	dst = protowire.AppendTag(dst, fieldInvokerCall, protowire.Fixed64Type)
-	dst = protowire.AppendFixed64(dst, call)
-	dst = protowire.AppendTag(dst, fieldReceivedAt, protowire.Fixed64Type)
-	dst = protowire.AppendFixed64(dst, receivedAt)
-	dst = protowire.AppendTag(dst, fieldTarget, protowire.Fixed64Type)
-	return protowire.AppendFixed64(dst, target)
+	dst = appendFixed(dst, fieldInvokerCall, call)
+	dst = appendFixed(dst, fieldReceivedAt, receivedAt)
+	return appendFixed(dst, fieldTarget, target)
 }
 
 // SetTarget rewrites the target of a header that ends with AppendCallStamp.
