@@ -244,6 +244,27 @@ func TestReplayedProofIsRefused(t *testing.T) {
 	}
 }
 
+// One who knows the secret, but signs other nonces than those of this login.
+func TestProofMustRepeatTheNonces(t *testing.T) {
+	d := directory(t)
+	known, _ := d.Lookup("pay", "k1")
+	clientKey, _, _ := keys(secret, known.Salt, known.Iterations)
+	for _, c := range []struct {
+		added string
+		want  error
+	}{{"", nil}, {"x", ErrCredentials}} {
+		s := newServer(t, d, "k1", nil)
+		if _, err := s.First([]byte("n,,n=pay,r=rOprNGfwEbeRWgbNEkqO")); err != nil {
+			t.Fatal(err)
+		}
+		unproved := "c=biws,r=" + s.bothNonces + c.added
+		proof := xor(clientKey, sign(known.StoredKey[:], s.agreed+","+unproved))
+		if _, err := s.Final([]byte(unproved + ",p=" + base64.StdEncoding.EncodeToString(proof))); !errors.Is(err, c.want) {
+			t.Errorf("nonces and %q: %v, want %v", c.added, err, c.want)
+		}
+	}
+}
+
 func TestServerMustAddToTheNonce(t *testing.T) {
 	c := newClient(t, "pay", secret, nil)
 	for _, nonce := range []string{c.nonce, c.nonce + "short", "x" + c.nonce + strings.Repeat("y", 20), strings.Repeat("z", 52)} {
