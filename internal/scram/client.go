@@ -35,14 +35,14 @@ const (
 	over
 )
 
-// NewClient returns a client for a user and its secret, both printable ASCII and not empty. A binding that is not empty binds
-// the login to the TLS connection: ConnectionState.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32).
+// NewClient returns a client for a user, in printable ASCII, and its secret, any bytes; neither may be empty. A binding that is
+// not empty binds the login to the TLS connection: ConnectionState.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32).
 func NewClient(user, secret string, binding []byte) (*Client, error) {
 	if user == "" || !printable(user) {
 		return nil, errors.New("scram: a user name is printable ASCII and not empty")
 	}
-	if secret == "" || !printable(secret) {
-		return nil, errors.New("scram: a secret is printable ASCII and not empty")
+	if secret == "" {
+		return nil, errNoSecret
 	}
 	flag := unboundFlag
 	if len(binding) > 0 {

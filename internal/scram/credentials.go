@@ -19,8 +19,8 @@ type Credentials struct {
 	Iterations int    // MinIterations to MaxIterations
 }
 
-// Derive makes the credentials of a secret, with a salt of its own. The secret is printable ASCII and not empty. Iterations of
-// 0 are MinIterations; all credentials of a Directory should have the same.
+// Derive makes the credentials of a secret, with a salt of its own. The secret is any bytes, but not
+// empty. Iterations of 0 are MinIterations; all credentials of a Directory should have the same.
 func Derive(secret string, iterations int) (Credentials, error) {
 	if iterations == 0 {
 		iterations = MinIterations
@@ -91,8 +91,8 @@ func (c Credentials) check() error {
 
 // keys derives the keys of both sides: ClientKey and ServerKey of RFC 5802, section 3.
 func keys(secret string, salt []byte, iterations int) (client, server []byte, err error) {
-	if secret == "" || !printable(secret) {
-		return nil, nil, errors.New("scram: a secret is printable ASCII and not empty")
+	if secret == "" {
+		return nil, nil, errNoSecret
 	}
 	salted, err := pbkdf2.Key(sha256.New, secret, salt, iterations, sha256.Size)
 	if err != nil {

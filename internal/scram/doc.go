@@ -15,8 +15,8 @@
 // With channel binding (tls-exporter, RFC 9266) the proof also covers the TLS connection, so that nobody in the middle of two
 // TLS connections can pass a login on. The client decides; a server may require it.
 //
-// Left out of the RFCs, and refused: authorization identities, extensions, and anything but printable ASCII in names and
-// secrets, which makes SASLprep the identity.
+// Left out of the RFCs: authorization identities, extensions, and names beyond printable ASCII, all of which are refused; and
+// SASLprep, because secrets are generated and used as the bytes they are.
 //
 // Failure: what breaks the format is ErrMalformed. A wrong secret, a proof from another login, an unknown user and an unknown
 // key id are one error, ErrCredentials, and look and cost the same up to it: an unknown user is given a salt that is made from

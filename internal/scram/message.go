@@ -24,7 +24,7 @@ const (
 	MaxIterations = 100_000
 )
 
-// The errors. All others wrap one of them.
+// The errors of a login.
 var (
 	ErrMalformed   = errors.New("scram: malformed message")
 	ErrCredentials = errors.New("scram: wrong user, key id or secret")
@@ -32,6 +32,8 @@ var (
 	ErrBinding     = errors.New("scram: channel binding does not match")
 	ErrOrder       = errors.New("scram: step out of order")
 )
+
+var errNoSecret = errors.New("scram: the secret is empty")
 
 // Headers of a client's first message (gs2-header): without and with channel binding.
 const (

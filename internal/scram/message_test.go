@@ -100,7 +100,7 @@ func TestMalformedFinals(t *testing.T) {
 }
 
 func TestWhatCannotWorkIsSaidAtOnce(t *testing.T) {
-	for _, c := range [][2]string{{"", secret}, {"pay", ""}, {"päy", secret}, {"pay", "gehe\u0302im"}} {
+	for _, c := range [][2]string{{"", secret}, {"pay", ""}, {"päy", secret}} {
 		if _, err := NewClient(c[0], c[1], nil); err == nil {
 			t.Errorf("a client of %q and %q", c[0], c[1])
 		}
