@@ -82,10 +82,10 @@ func (i *Instance) Failing(now time.Duration) float64 {
 	return failingAt(i.failing.Load(), now.Milliseconds())
 }
 
-// Begin counts an attempt as outstanding. Only a Picker calls it.
+// Begin counts an attempt as outstanding: called by Pick, and by who sends to a named instance without a Picker.
 func (i *Instance) Begin() { i.outstanding.Add(1) }
 
-// End takes back one Begin and remembers how the attempt ended. Only a Picker calls it.
+// End takes back one Begin and remembers how the attempt ended: called by Done, or by who called Begin.
 func (i *Instance) End(now time.Duration, o Outcome) {
 	i.outstanding.Add(-1)
 	if o == Local {
