@@ -1,0 +1,227 @@
+package router
+
+import (
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twohop/twohop/governance/retry"
+	"github.com/twohop/twohop/proto/wire"
+)
+
+// Options configure a Router. The zero value is the default.
+type Options struct {
+	Node           string        // this node's name
+	DefaultTimeout time.Duration // of calls that bring no budget to a method whose contract names none; default 10 s
+	MaxInFlight    int           // calls at once; default 200,000
+	MaxKept        int64         // bytes of requests kept for another attempt; default 256 MiB
+	Retry          retry.Options
+}
+
+func (o Options) withDefaults() Options {
+	if o.DefaultTimeout == 0 {
+		o.DefaultTimeout = 10 * time.Second
+	}
+	if o.MaxInFlight == 0 {
+		o.MaxInFlight = 200_000
+	}
+	if o.MaxKept == 0 {
+		o.MaxKept = 256 << 20
+	}
+	return o
+}
+
+// Router carries calls. Safe for concurrent use.
+type Router struct {
+	// Static after construction.
+	opts  Options
+	retry *retry.Policy
+	now   func() time.Duration
+
+	table    atomic.Pointer[table]
+	wheel    wheel
+	inFlight atomic.Int64
+	kept     atomic.Int64
+	counters Counters
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	callers map[string]*Caller
+}
+
+// Counters say what a router has done. Every call submitted is in exactly one of the four classes once it is settled.
+type Counters struct {
+	Submitted     atomic.Uint64
+	Settled       [4]atomic.Uint64                // by wire.Class
+	Codes         [wire.MaxCode + 1]atomic.Uint64 // by code
+	OneWay        atomic.Uint64                   // one-way calls handed to a target
+	OneWayRefused [wire.MaxCode + 1]atomic.Uint64 // one-way calls dropped, by code
+	Reroutes      atomic.Uint64
+	Retries       atomic.Uint64
+	Stale         atomic.Uint64 // ends that came after another one
+	Registrations atomic.Uint64
+	Replaced      atomic.Uint64
+}
+
+// New returns a router whose clock is now.
+func New(opts Options, now func() time.Duration) *Router {
+	r := &Router{opts: opts.withDefaults(), now: now, callers: make(map[string]*Caller)}
+	r.retry = retry.New(r.opts.Retry)
+	r.table.Store(&table{modules: map[string]*module{}})
+	return r
+}
+
+// Counters returns the counters, which go on counting.
+func (r *Router) Counters() *Counters { return &r.counters }
+
+// InFlight returns how many calls are submitted and not settled, and how many bytes of requests are kept for them.
+func (r *Router) InFlight() (calls, keptBytes int64) { return r.inFlight.Load(), r.kept.Load() }
+
+// Call returns an empty call to fill and Submit, or to give back with Drop.
+func (r *Router) Call() *Call { return calls.Get().(*Call) }
+
+// Drop gives back a call that was not submitted.
+func (r *Router) Drop(c *Call) { c.free() }
+
+// Tick fires what is due. It returns when it wants to be called next; until something is armed that is far away.
+func (r *Router) Tick(now time.Duration) (next time.Duration) {
+	b := Batch{Now: now}
+	armed := r.wheel.advance(now, func(c *Call, life uint64) { r.due(&b, c, life) })
+	b.Flush()
+	if armed {
+		return now + wheelTick
+	}
+	return now + time.Hour
+}
+
+// Submit takes over a call that Keep has taken. receivedAt is Unix time in µs, for audit only.
+func (r *Router) Submit(b *Batch, c *Call, receivedAt uint64) {
+	r.counters.Submitted.Add(1)
+	c.mu.Lock()
+	c.phase = routing
+	c.mu.Unlock()
+	if r.inFlight.Add(1) > int64(r.opts.MaxInFlight) {
+		r.refuse(b, c, wire.Overloaded, "the node has too many calls in flight")
+		return
+	}
+	r.keep(c)
+	c.stamp(receivedAt)
+	meth, code, why := r.lookup(&c.Request)
+	if code != wire.OK {
+		c.deadline = c.Arrived + max(c.Budget, time.Millisecond)
+		r.refuse(b, c, code, why)
+		return
+	}
+	c.method = meth
+	c.runLate = meth.contract.RunLate || c.Request.Options&wire.RunLate != 0
+	c.deadline = c.Arrived + r.budget(c.Budget, meth)
+	if c.Request.Options&wire.Idempotent != 0 && !meth.contract.Idempotent {
+		r.refuse(b, c, wire.BadOption, "idempotent is set, and the contract of the method does not say so")
+		return
+	}
+	c.budget = c.Caller.budget(meth.module.name)
+	r.retry.Deposit(c.budget)
+	r.wheel.arm(&c.timer, c.life, c.deadline)
+	r.attempt(b, c, wire.NoInstance, "no instance that has the method and fits the address can be chosen")
+}
+
+// keep accounts for the memory of a request that is kept, or lets go of it where there is no room.
+func (r *Router) keep(c *Call) {
+	if !c.kept {
+		return
+	}
+	c.keptSize = int64(len(c.buffer) + len(c.body))
+	if r.kept.Add(c.keptSize) > r.opts.MaxKept {
+		r.kept.Add(-c.keptSize)
+		c.kept, c.keptSize = false, 0
+	}
+}
+
+// budget is the time that a call has: what its caller gave, else what the contract says, else the node's default.
+func (r *Router) budget(given time.Duration, m *method) time.Duration {
+	if given > 0 {
+		return given
+	}
+	if ms := m.contract.DefaultTimeoutMS; ms > 0 {
+		return time.Duration(ms) * time.Millisecond
+	}
+	return r.opts.DefaultTimeout
+}
+
+// lookup finds the method that a request names.
+func (r *Router) lookup(req *wire.Request) (m *method, code wire.Code, why string) {
+	mod := r.table.Load().modules[string(req.Module)]
+	if mod == nil {
+		return nil, wire.NoModule, "no instance of the module is registered"
+	}
+	m = mod.methods[string(req.Method)]
+	if m == nil {
+		if len(req.Method) > 0 && req.Method[0] == '_' {
+			return mod.reserved, wire.OK, ""
+		}
+		return nil, wire.Unimplemented, "no instance of the module has the method"
+	}
+	if req.Options&wire.Reachable != 0 {
+		return nil, wire.StoreUnavailable, "this node has no store for reachable calls"
+	}
+	return m, wire.OK, ""
+}
+
+// chooser returns the set that a request is to be sent to one of, or the one entry that it names.
+func (m *method) chooser(req *wire.Request) (s *set, one *entry) {
+	if len(req.Instance) > 0 {
+		e := m.module.byName[string(req.Instance)]
+		if e == nil || e.draining || len(req.Group) > 0 && e.Group != string(req.Group) {
+			return nil, nil
+		}
+		return nil, e
+	}
+	if len(req.Group) > 0 {
+		return m.groups[string(req.Group)], nil
+	}
+	return m.all, nil
+}
+
+// OneWay sends a call that nothing ever comes back from. A refusal is counted by its code.
+func (r *Router) OneWay(b *Batch, c *Call, receivedAt uint64) {
+	code := r.oneWay(b, c, receivedAt)
+	if code != wire.OK {
+		r.counters.OneWayRefused[code].Add(1)
+	} else {
+		r.counters.OneWay.Add(1)
+	}
+	c.free()
+}
+
+func (r *Router) oneWay(b *Batch, c *Call, receivedAt uint64) wire.Code {
+	meth, code, _ := r.lookup(&c.Request)
+	if code != wire.OK {
+		return code
+	}
+	c.method = meth
+	c.stamp(receivedAt)
+	c.runLate = meth.contract.RunLate || c.Request.Options&wire.RunLate != 0
+	c.deadline = c.Arrived + r.budget(c.Budget, meth)
+	left := c.deadline - b.Now
+	if left <= 0 && !c.runLate {
+		return wire.Expired
+	}
+	code = wire.NoInstance
+	for c.ntried < maxTried {
+		e := r.pick(b, c)
+		if e == nil {
+			return code
+		}
+		f := c.frame(e, 0, left)
+		err := e.Path.Target.Send(b, &f, c.runLate)
+		c.done(b, e, outcomeOf(wire.OK))
+		if err == nil {
+			return wire.OK
+		}
+		code = wire.Overloaded
+	}
+	return code
+}
+
+func random() uint64 { return rand.Uint64() }

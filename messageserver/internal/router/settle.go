@@ -1,0 +1,283 @@
+package router
+
+import (
+	"time"
+
+	"github.com/twohop/twohop/governance"
+	"github.com/twohop/twohop/governance/retry"
+	"github.com/twohop/twohop/proto/wire"
+)
+
+// grace is how long the ingress waits after a CANCEL for a word on whether the call was started.
+const grace = 150 * time.Millisecond
+
+// End is how an attempt ended. Header and Body are those of the instance's answer, if there is one.
+type End struct {
+	Code         wire.Code
+	Unsent       bool // the request never left: nothing started, whatever Code says
+	Hops         uint8
+	Header, Body []byte
+}
+
+// End offers an end to an attempt. Only the first counts.
+func (r *Router) End(b *Batch, t Ticket, e *End) {
+	if !t.take() {
+		r.counters.Stale.Add(1)
+		return
+	}
+	c := t.call
+	if e.Unsent {
+		c.starts--
+		c.done(b, c.entry, governance.Local)
+	} else {
+		c.done(b, c.entry, outcomeOf(e.Code))
+	}
+	switch action, wait := r.next(b, c, e); action {
+	case retry.Reroute:
+		r.counters.Reroutes.Add(1)
+		c.reroutes++
+		r.attempt(b, c, notExecuted(e), "the attempt was not started, and no other instance is left")
+	case retry.Retry:
+		r.counters.Retries.Add(1)
+		r.noteUnknown(c, e.Code)
+		c.retries++
+		r.backOff(b, c, wait)
+	default:
+		r.settle(b, c, e)
+	}
+}
+
+// next decides what follows an attempt.
+func (r *Router) next(b *Batch, c *Call, e *End) (retry.Action, time.Duration) {
+	if !c.kept || c.why != 0 {
+		return retry.GiveUp, 0
+	}
+	f := retry.Facts{
+		Reroutes:    c.reroutes,
+		Retries:     c.retries,
+		MaxAttempts: int(c.Request.MaxAttempts),
+		Arrived:     c.Attempt,
+		Idempotent:  c.Request.Options&wire.Idempotent != 0 && c.entry.Methods[c.method.name].Idempotent,
+		Remaining:   c.deadline - b.Now,
+	}
+	switch {
+	case e.Unsent && e.Code == wire.ConnectionLost, e.Code == wire.StaleRoute, e.Code == wire.Draining:
+		f.End = retry.NotStarted
+	case e.Unsent:
+	case e.Code == wire.Overloaded:
+		f.End = retry.Overloaded
+	case e.Code.Class() == wire.Unknown:
+		f.End = retry.MayHaveRun
+	}
+	if f.End == retry.Final {
+		return retry.GiveUp, 0
+	}
+	return r.retry.Next(c.budget, f, random())
+}
+
+// notExecuted returns the code of an attempt that did not start, as a caller gets it.
+func notExecuted(e *End) wire.Code {
+	if e.Code.Class() == wire.NotExecuted && e.Code != wire.StaleRoute {
+		return e.Code
+	}
+	return wire.NoInstance
+}
+
+// backOff gives the turn away until the wait has passed.
+func (r *Router) backOff(b *Batch, c *Call, wait time.Duration) {
+	// The set may have changed since the call came, and with it the contracts; an instance that had the call is asked
+	// again only where there is no other.
+	c.mu.Lock()
+	c.phase = waiting
+	stopped, life := c.why, c.life
+	if stopped != 0 {
+		c.phase = routing
+	}
+	c.mu.Unlock()
+	if stopped != 0 {
+		r.refuse(b, c, stopped, "the call was interrupted while it waited for another attempt")
+		return
+	}
+	r.wheel.arm(&c.timer, life, min(b.Now+wait, c.deadline))
+}
+
+// again makes the attempt that a call has waited for. The caller has the turn.
+func (r *Router) again(b *Batch, c *Call) {
+	meth, code, why := r.lookup(&c.Request)
+	if code == wire.OK && !meth.contract.Idempotent {
+		code, why = wire.NoInstance, "no instance that is left promises that the method is idempotent"
+	}
+	if code != wire.OK {
+		r.refuse(b, c, code, why)
+		return
+	}
+	c.method = meth
+	if !r.untried(c) {
+		c.ntried = 0
+	}
+	r.wheel.arm(&c.timer, c.life, c.deadline)
+	r.attempt(b, c, wire.NoInstance, "no instance is left for another attempt")
+}
+
+// untried reports whether there is an instance that has not had the call.
+func (r *Router) untried(c *Call) bool {
+	s, _ := c.method.chooser(&c.Request)
+	return s != nil && s.n > c.ntried && c.ntried < maxTried
+}
+
+// due is the wheel's word that a call's time has come.
+func (r *Router) due(b *Batch, c *Call, life uint64) {
+	c.mu.Lock()
+	if c.life != life {
+		c.mu.Unlock()
+		return
+	}
+	switch phase := c.phase; {
+	case phase == waiting:
+		c.phase = routing
+		c.mu.Unlock()
+		r.again(b, c)
+	case phase == interrupted, phase == underWay && c.runLate:
+		// Nobody can say any more: the turn is taken from the attempt.
+		c.phase = routing
+		c.mu.Unlock()
+		c.entry.Path.Target.Slots().Release(c.slotID)
+		r.giveUp(b, c)
+	case phase == underWay:
+		c.mu.Unlock()
+		r.interrupt(b, c, life, wire.Expired)
+	default: // somebody has the turn, and looks at the deadline before anything is sent
+		c.mu.Unlock()
+		r.wheel.arm(&c.timer, life, b.Now+wheelTick)
+	}
+}
+
+// giveUp settles a call whose attempt has not ended in time. The caller has the turn.
+func (r *Router) giveUp(b *Batch, c *Call) {
+	code, outcome := wire.Timeout, governance.Unknown
+	if c.why == wire.Cancelled {
+		code, outcome = wire.CancelledRunning, governance.Local
+	}
+	c.done(b, c.entry, outcome)
+	r.settle(b, c, &End{Code: code})
+}
+
+// Cancel ends a call early, because its caller gave it up. life is that of Call.Life; a call that is over by then is left
+// alone.
+func (r *Router) Cancel(b *Batch, c *Call, life uint64) { r.interrupt(b, c, life, wire.Cancelled) }
+
+// interrupt sends a CANCEL after an attempt and waits for what comes of it.
+func (r *Router) interrupt(b *Batch, c *Call, life uint64, why wire.Code) {
+	c.mu.Lock()
+	if c.life != life || c.why != 0 {
+		c.mu.Unlock()
+		return
+	}
+	c.why = why
+	phase, e, id := c.phase, c.entry, c.slotID
+	switch phase {
+	case underWay:
+		c.phase = interrupted
+	case waiting:
+		c.phase = routing
+	}
+	c.mu.Unlock()
+	switch phase {
+	case waiting:
+		r.refuse(b, c, why, "the call was interrupted while it waited for another attempt")
+	case underWay:
+		r.wheel.arm(&c.timer, life, b.Now+grace)
+		target := e.Path.Target
+		if !target.Cancel(b, id, why) {
+			return
+		}
+		if t, ok := target.Slots().Release(id); ok {
+			r.End(b, t, &End{Code: why, Unsent: true})
+		}
+	}
+}
+
+// noteUnknown remembers an attempt that may have run.
+func (r *Router) noteUnknown(c *Call, code wire.Code) {
+	c.unknown = code
+	e := c.entry
+	c.lost = wire.AppendUnknown(c.lost, e.Module, e.Instance, e.UUID, e.Path.Node)
+}
+
+// settle ends a call with the end of its last attempt. The caller has the turn, and the call is gone afterwards.
+func (r *Router) settle(b *Batch, c *Call, e *End) {
+	if e.Unsent {
+		r.refuse(b, c, notExecuted(e), "the request was taken back before it was sent")
+		return
+	}
+	switch class := e.Code.Class(); {
+	case class == wire.Unknown:
+		r.noteUnknown(c, e.Code)
+		if len(e.Header) == 0 {
+			r.refuse(b, c, e.Code, unknownText(e.Code))
+			return
+		}
+	case class == wire.NotExecuted && c.unknown != 0:
+		r.refuse(b, c, c.unknown, "the last attempt ended "+e.Code.String()+", and an earlier one may have run")
+		return
+	}
+	a := Answer{Code: e.Code, Hops: e.Hops, Header: e.Header, Body: e.Body}
+	if c.Flags&wire.FlagWantReceiver != 0 || len(c.lost) > 0 && e.Code.Class() == wire.Unknown {
+		b.scratch = append(b.scratch[:0], e.Header...)
+		a.Header = r.appendFacts(b, c, e.Code)
+	}
+	r.finish(b, c, &a)
+}
+
+func unknownText(code wire.Code) string {
+	switch code {
+	case wire.Timeout:
+		return "no answer came within the budget"
+	case wire.ConnectionLost:
+		return "the connection to the instance was lost after the request was sent"
+	case wire.CancelledRunning:
+		return "the call was cancelled, and no answer came"
+	}
+	return "the instance could not say"
+}
+
+// appendFacts appends to the scratch header who answered, how often the call was started, and how long it took.
+func (r *Router) appendFacts(b *Batch, c *Call, code wire.Code) []byte {
+	h := b.scratch
+	if code.Class() == wire.Unknown {
+		h = append(h, c.lost...)
+	}
+	if c.Flags&wire.FlagWantReceiver != 0 {
+		if e := c.entry; e != nil && c.starts > 0 {
+			h = wire.AppendReceiver(h, e.Module, e.Instance, e.UUID, e.Path.Node)
+		}
+		h = wire.AppendHopTime(h, r.opts.Node, uint32(min(max(r.now()-c.Arrived, 0)/time.Microsecond, 1<<32-1)))
+	}
+	if c.starts > 1 {
+		h = wire.AppendAttempts(h, uint32(c.starts))
+	}
+	b.scratch = h
+	return h
+}
+
+// refuse ends a call with an answer of this node. The caller has the turn, and the call is gone afterwards.
+func (r *Router) refuse(b *Batch, c *Call, code wire.Code, why string) {
+	if c.unknown != 0 && code.Class() == wire.NotExecuted {
+		why = "an earlier attempt may have run, another one ended " + code.String() + ": " + why
+		code = c.unknown
+	}
+	b.scratch = wire.AppendRefusal(b.scratch[:0], &wire.Refusal{Message: why, Node: r.opts.Node, Hop: 1})
+	a := Answer{Code: code, Hops: 1, Header: r.appendFacts(b, c, code)}
+	r.finish(b, c, &a)
+}
+
+// finish answers the origin.
+func (r *Router) finish(b *Batch, c *Call, a *Answer) {
+	r.wheel.disarm(&c.timer, c.life)
+	r.counters.Settled[a.Code.Class()].Add(1)
+	r.counters.Codes[a.Code].Add(1)
+	r.kept.Add(-c.keptSize)
+	r.inFlight.Add(-1)
+	c.Origin.Answer(b, c, a)
+	c.free()
+}

@@ -1,0 +1,50 @@
+package router
+
+import (
+	"github.com/twohop/twohop/proto/wire"
+)
+
+// Target is a way to instances: a session, or a link to the node that has one. Its methods do not block and may be called
+// concurrently.
+type Target interface {
+	// Send queues an attempt, whose call_id is an id of Slots or 0 for a one-way call, and copies it. An error means
+	// that it was not queued; then nothing else will be said of it.
+	Send(b *Batch, f *wire.Frame, runLate bool) error
+	// Cancel ends an attempt early. A request that had not left is taken back: it was not sent.
+	Cancel(b *Batch, id uint64, why wire.Code) (takenBack bool)
+	// Slots is the table of the attempts that went this way.
+	Slots() *Slots
+	// Replace tells a session that another process has taken its instance's name.
+	Replace()
+}
+
+// Path is one way to one instance.
+type Path struct {
+	Target  Target
+	Session uint64 // the owner node's session number, which the receiver checks
+	Node    string // the owner node
+	Remote  string // the address behind it, for people
+}
+
+// Contract is what a module promises of a method.
+type Contract struct {
+	Idempotent       bool   `json:"idempotent"`
+	Reachable        bool   `json:"reachable"`
+	RunLate          bool   `json:"run_late"`
+	Visibility       string `json:"visibility"` // internal, external, admin
+	DefaultTimeoutMS uint32 `json:"default_timeout_ms"`
+}
+
+// Registration is what a process says of itself when it logs in.
+type Registration struct {
+	Module     string
+	Instance   string
+	UUID       string
+	Group      string
+	Weight     uint32
+	Zone       string
+	AppVersion string
+	Needs      []string
+	Methods    map[string]Contract
+	Path       Path
+}

@@ -1,0 +1,92 @@
+package session
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	"github.com/twohop/twohop/proto/pb"
+	"github.com/twohop/twohop/proto/wire"
+)
+
+// row says what takes a kind, in which states and from which roles. A kind without a row, and one that comes at another
+// time or from another role, breaks the protocol. frameconn answers PING and takes PONG and PART by itself.
+type row struct {
+	states  [stateLeaving + 1]bool
+	servers bool // not from callers
+	take    func(*session, *wire.Frame) error
+}
+
+var (
+	inLogin = [stateLeaving + 1]bool{stateLogin: true}
+	inProof = [stateLeaving + 1]bool{stateProof: true}
+	inOpen  = [stateLeaving + 1]bool{stateOpen: true, stateLeaving: true}
+)
+
+// dispatch is indexed by kind; its table for people is in PROTOCOL.md, "Who may send what, when".
+var dispatch = [wire.KindSkippable]row{
+	wire.KindLogin:    {states: inLogin, take: (*session).takeLogin},
+	wire.KindProof:    {states: inProof, take: (*session).takeProof},
+	wire.KindRequest:  {states: inOpen, take: (*session).takeRequest},
+	wire.KindCancel:   {states: inOpen, take: (*session).takeCancel},
+	wire.KindGoaway:   {states: inOpen, take: (*session).takeGoaway},
+	wire.KindResponse: {states: inOpen, servers: true, take: (*session).takeResponse},
+	wire.KindPolicyOK: {states: inOpen, servers: true, take: (*session).takePolicyOK},
+	wire.KindMethods:  {states: inOpen, servers: true, take: (*session).takeMethods},
+}
+
+// Frame implements frameconn.Handler.
+func (c *session) Frame(f *wire.Frame) error {
+	c.batch.Now = c.conn.Now()
+	if f.Kind >= wire.KindSkippable {
+		return nil
+	}
+	r := &dispatch[f.Kind]
+	state := c.currentState()
+	if r.take == nil || !r.states[state] {
+		return breach(f.Kind.String() + " is not taken in state " + state.String())
+	}
+	if r.servers && !c.isServer() {
+		return breach(f.Kind.String() + " is not taken from a caller")
+	}
+	if err := f.CheckPrefix(); err != nil {
+		if f.Kind != wire.KindRequest {
+			return err
+		}
+		return c.refuseRequest(f, err)
+	}
+	return r.take(c, f)
+}
+
+// BatchEnd implements frameconn.Handler.
+func (c *session) BatchEnd() { c.batch.Flush() }
+
+// Farewell implements frameconn.Handler.
+func (c *session) Farewell(cause *wire.Error) wire.Frame {
+	c.room.counters.Breaches.Add(1)
+	if c.currentState() < stateOpen {
+		return controlFrame(wire.KindRefuse, &pb.Refuse{Code: uint32(cause.Code), Message: cause.Reason})
+	}
+	return controlFrame(wire.KindGoaway, &pb.Goaway{Code: uint32(cause.Code), Message: cause.Reason})
+}
+
+func (c *session) isServer() bool {
+	return c.login != nil && c.login.Role != pb.Role_ROLE_CALLER
+}
+
+func breach(reason string) error { return &wire.Error{Code: wire.BadRequest, Reason: reason} }
+
+// controlFrame returns a frame that carries m as its header.
+func controlFrame(kind wire.Kind, m proto.Message) wire.Frame {
+	header, err := proto.Marshal(m)
+	if err != nil { // our own strings, checked or constant, are UTF-8: nothing else can fail
+		panic("session: " + err.Error())
+	}
+	return wire.Frame{Kind: kind, Header: header}
+}
+
+// readControl decodes the header of a control frame.
+func readControl(f *wire.Frame, m proto.Message) error {
+	if err := proto.Unmarshal(f.Header, m); err != nil {
+		return breach(f.Kind.String() + ": " + err.Error())
+	}
+	return nil
+}

@@ -1,0 +1,209 @@
+package messageserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twohop/twohop/governance/retry"
+	"github.com/twohop/twohop/internal/frameconn"
+	"github.com/twohop/twohop/messageserver/internal/admin"
+	"github.com/twohop/twohop/messageserver/internal/ids"
+	"github.com/twohop/twohop/messageserver/internal/router"
+	"github.com/twohop/twohop/messageserver/internal/session"
+	"github.com/twohop/twohop/proto/pb"
+)
+
+// Server is a node. Its methods may be called concurrently; Run is called once.
+type Server struct {
+	// Static after construction.
+	opts     Options
+	clock    *frameconn.Clock
+	ids      *ids.Source
+	router   *router.Router
+	sessions *session.Sessions
+	admin    *admin.Server // nil when it is off
+	listener net.Listener
+
+	closeOnce sync.Once
+}
+
+// New validates the options and opens the listeners; connections wait until Run. A Server that is not run must be closed.
+func New(o Options) (*Server, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.WithDefaults()
+	s := &Server{opts: o, clock: frameconn.NewClock(), ids: ids.New(uint16(o.Number))}
+	s.router = router.New(router.Options{
+		Node:           o.Node,
+		DefaultTimeout: o.Calls.DefaultTimeout,
+		MaxInFlight:    o.Calls.MaxInFlight,
+		MaxKept:        o.Calls.MaxKept,
+		Retry:          retry.Options{BudgetPercent: o.Calls.RetryPercent},
+	}, s.clock.Now)
+	var err error
+	if s.sessions, err = session.New(s.sessionOptions()); err != nil {
+		return nil, err
+	}
+	if s.listener, err = listen(o.Listen); err != nil {
+		return nil, err
+	}
+	if o.Admin.Listen != "off" {
+		if s.admin, err = admin.New(o.Admin.Listen, s.adminSources()); err != nil {
+			s.listener.Close()
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *Server) sessionOptions() session.Options {
+	o := &s.opts
+	var keys map[string]session.ModuleKeys
+	if o.Auth.Mode == "secret" {
+		keys = make(map[string]session.ModuleKeys)
+		for _, m := range o.Auth.Modules {
+			if keys[m.Module] == nil {
+				keys[m.Module] = make(session.ModuleKeys)
+			}
+			keys[m.Module][m.KeyID] = string(m.Secret)
+		}
+	}
+	return session.Options{
+		Node: o.Node, Mesh: o.Mesh, Router: s.router, Clock: s.clock, NextID: s.ids.Next, Log: o.Log, Keys: keys,
+		Nodes:        func() []*pb.Node { return []*pb.Node{{Name: o.Node, Address: s.advertise()}} },
+		LoginTimeout: o.Session.LoginTimeout, Heartbeat: o.Session.Heartbeat, Dead: o.Session.Dead,
+		CallerQueue: o.Session.CallerQueue, ServerQueue: o.Session.ServerQueue, MaxMessage: o.Session.MaxMessage,
+		MaxInFlight: o.Session.MaxInFlight, MaxPending: o.Session.MaxPending, LoginsPerSecond: o.Session.LoginsPerSecond,
+	}
+}
+
+// listen opens host:port or unix:/path. A socket file that nobody listens at any more is removed first.
+func listen(address string) (net.Listener, error) {
+	path, unix := strings.CutPrefix(address, "unix:")
+	if !unix {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("listen: %w", err)
+		}
+		return l, nil
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
+		if nc, err := net.DialTimeout("unix", path, time.Second); err == nil {
+			nc.Close()
+			return nil, fmt.Errorf("listen: %s is in use", path)
+		}
+		_ = os.Remove(path)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return l, nil
+}
+
+// Addr returns where modules connect, as an SDK takes it.
+func (s *Server) Addr() string {
+	if s.listener.Addr().Network() == "unix" {
+		return "unix:" + s.listener.Addr().String()
+	}
+	return s.listener.Addr().String()
+}
+
+func (s *Server) advertise() string {
+	if s.opts.Advertise != "" {
+		return s.opts.Advertise
+	}
+	return s.Addr()
+}
+
+// AdminAddr returns where operators connect, host:port, or "" when that is off.
+func (s *Server) AdminAddr() string {
+	if s.admin == nil {
+		return ""
+	}
+	return s.admin.Addr()
+}
+
+// Node returns the node's name.
+func (s *Server) Node() string { return s.opts.Node }
+
+// ConsistencyCheck asks every room whether what it counts is what it holds. It is cheap enough to be called while the
+// node runs.
+func (s *Server) ConsistencyCheck() error {
+	return errors.Join(s.router.ConsistencyCheck(), s.sessions.ConsistencyCheck())
+}
+
+// Run serves until ctx is done, drains, and returns nil. An error means that a listener broke.
+func (s *Server) Run(ctx context.Context) error {
+	ticking, stopTicking := context.WithCancel(context.Background())
+	var background sync.WaitGroup
+	background.Go(func() { s.clock.Run(ticking, s.router.Tick) })
+	if s.admin != nil {
+		background.Go(s.admin.Serve)
+	}
+	s.opts.Log.Info("node started", "node", s.opts.Node, "listen", s.Addr(), "admin", s.AdminAddr(), "auth", s.opts.Auth.Mode)
+	var sessions sync.WaitGroup
+	accepting := make(chan error, 1)
+	go func() { accepting <- s.accept(ctx, &sessions) }()
+	var err error
+	select {
+	case <-ctx.Done():
+		s.opts.Log.Info("node draining", "node", s.opts.Node, "patience", s.opts.DrainTimeout)
+		s.listener.Close()
+		err = <-accepting
+	case err = <-accepting:
+	}
+	s.sessions.Drain(s.opts.DrainTimeout)
+	sessions.Wait()
+	s.Close()
+	stopTicking()
+	background.Wait()
+	s.opts.Log.Info("node stopped", "node", s.opts.Node)
+	return err
+}
+
+// accept serves every connection that comes, until the listener is closed.
+func (s *Server) accept(ctx context.Context, sessions *sync.WaitGroup) error {
+	for {
+		nc, err := s.listener.Accept()
+		switch {
+		case err == nil:
+			sessions.Go(func() { s.sessions.Serve(nc) })
+		case ctx.Err() != nil:
+			return nil
+		case isTemporary(err):
+			s.opts.Log.Warn("accept failed", "cause", err)
+			pause(ctx, 50*time.Millisecond) // out of file descriptors: others must close some first
+		default:
+			return fmt.Errorf("accept: %w", err)
+		}
+	}
+}
+
+// isTemporary reports whether accepting may work again by itself.
+func isTemporary(err error) bool { return !errors.Is(err, net.ErrClosed) }
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// Close closes the listeners. It ends no session: that is Run's, when its context is done.
+func (s *Server) Close() error {
+	s.closeOnce.Do(func() {
+		s.listener.Close()
+		if s.admin != nil {
+			s.admin.Close()
+		}
+	})
+	return nil
+}
