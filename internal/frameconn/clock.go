@@ -17,8 +17,12 @@ type Clock struct {
 	stallLen atomic.Int64 // its length
 }
 
-// stallSlack is how late a tick may be before the process counts as not having run. Below it lies the scheduler.
-const stallSlack = 5 * time.Millisecond
+const (
+	// stallSlack is how late a tick may be before the process counts as not having run. Below it lies the scheduler.
+	stallSlack = 5 * time.Millisecond
+	// catchUp is how long after a stall a reader may come to what arrived in it: all of them wake at once.
+	catchUp = 200 * time.Millisecond
+)
 
 // NewClock returns a clock that starts at 1 ns. It notices stalls only while Run runs.
 func NewClock() *Clock { return &Clock{start: time.Now().Add(-1)} }
@@ -55,11 +59,25 @@ func (c *Clock) Run(ctx context.Context, tick func(now time.Duration) (next time
 // noticed stall, or the one that is ending now and whose tick has not come yet.
 func (c *Clock) Stalled(since, now time.Duration) time.Duration {
 	stalled := time.Duration(0)
-	if end := time.Duration(c.stallEnd.Load()); end > since {
-		stalled = min(time.Duration(c.stallLen.Load()), now-since)
-	}
+	// due first: a tick that notices a stall stores its end before it moves due, so one of the two shows it.
 	if due := time.Duration(c.due.Load()); due != 0 && now-due > stallSlack {
-		stalled = max(stalled, min(now-due, now-since))
+		stalled = min(now-due, now-since)
+	}
+	if end := time.Duration(c.stallEnd.Load()); end > since {
+		stalled = max(stalled, min(time.Duration(c.stallLen.Load()), now-since))
 	}
 	return stalled
+}
+
+// unheard returns how far back what is read now may have come although the reader was waiting for it since the given
+// time: to the beginning of a stall that has just ended. If one ended longer ago, the reader would have had it before.
+func (c *Clock) unheard(since, now time.Duration) time.Duration {
+	back := time.Duration(0)
+	if due := time.Duration(c.due.Load()); due != 0 && now-due > stallSlack {
+		back = now - due
+	}
+	if end := time.Duration(c.stallEnd.Load()); end > since && now-end < catchUp {
+		back = max(back, now-end+time.Duration(c.stallLen.Load()))
+	}
+	return min(back, now-since)
 }

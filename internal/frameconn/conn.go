@@ -32,11 +32,12 @@ type Options struct {
 	// Queue bounds what waits to be written, in bytes; one more message is taken while it is below. Requests may
 	// fill half of it. Default 4 MiB.
 	Queue int
-	// PauseReading stops reading while the outbound queue is over 75 %: for pure callers, which can only hurt
-	// themselves. A pause of WriteTimeout closes the connection with ErrSlow.
+	// PauseReading is for pure callers, which can only hurt themselves: reading stops while the outbound queue is over
+	// 75 %, until it is down to half. A pause of WriteTimeout, or an answer that the queue has no room for, closes the
+	// connection with ErrSlow.
 	PauseReading bool
-	// Heartbeat is the silence after which a PING is sent, Dead the silence after which the connection is closed
-	// with ErrDead. Default 0: never.
+	// Heartbeat is the silence after which a PING is sent, and again, and Dead the silence after which the connection
+	// is closed with ErrDead; what this process did not run is no silence. Default 0: never.
 	Heartbeat, Dead time.Duration
 	// WriteTimeout closes the connection with ErrSlow when one write takes longer. Default 5 s.
 	WriteTimeout time.Duration
@@ -68,14 +69,16 @@ func (o Options) withDefaults() Options {
 // Handler is what Run hands messages to.
 type Handler interface {
 	// Frame takes one whole message, from the reader's goroutine. f and its slices are valid during the call only.
-	// An error ends the connection with it as the cause. PING, PONG and PART never come here.
+	// An error ends the connection with it as the cause. PING, PONG and PART never come here, and nothing does after
+	// Close or Shutdown.
 	Frame(f *wire.Frame) error
 	// BatchEnd is called by the reader when all that was read has been handed over, before it waits for more.
 	BatchEnd()
 	// Spent says that the writer took the request back because its budget was used up in the queue: it was not sent.
 	// Called from the writer's goroutine, without a lock held.
 	Spent(callID uint64)
-	// Farewell returns the frame that tells the other side why its breach of the protocol ends the connection.
+	// Farewell returns the frame that tells the other side why its breach of the protocol ends the connection. A
+	// frame of kind 0 is not sent. Called by the reader, once at most.
 	Farewell(cause *wire.Error) wire.Frame
 }
 
@@ -83,19 +86,18 @@ type Handler interface {
 // Now are for the Handler's Frame.
 type Conn struct {
 	// Static after construction.
-	nc      net.Conn
-	clock   *Clock
-	opts    Options
-	handler Handler // set by Run before the first frame
+	nc    net.Conn
+	clock *Clock
+	opts  Options
+	run   func() // the writer; made once, so that starting it allocates nothing
 
-	// Owned by Run.
-	in         []byte        // [start, end) holds what is read and not handled
-	start, end int           //
-	arrived    time.Duration // see Arrived
-	now        time.Duration // when the last Read returned
-	frame      wire.Frame    // the message being handed over
-	joining    []*joining
-	joinBytes  int
+	handler Handler // set by Run before reader and writer start
+
+	// Owned by the reader.
+	in        input
+	frame     wire.Frame // the message being handed over
+	joining   []*joining
+	joinBytes int
 
 	heard    atomic.Int64  // when the last byte came, ns of the clock
 	maxFrame atomic.Uint32 // Options.MaxFrame, until SetLimits
@@ -103,51 +105,39 @@ type Conn struct {
 
 	// Guarded by mu.
 	mu       sync.Mutex
-	drained  sync.Cond // the queue got shorter, or the connection closed
+	drained  sync.Cond // the queue got shorter, the writer ended, or the connection closed
 	lanes    [lanes]lane
-	queued   int  // bytes in all lanes and in the writer's hands
-	requests int  // bytes of requests among them
-	writing  bool // a writer runs, or somebody was told to Flush
+	hands    hands // what the writer has taken; its chunks and parts are the writer's own
+	queued   int   // bytes in all lanes and in the writer's hands
+	requests int   // bytes of the lane Requests among them
+	writer   writerState
 	flushing bool // Shutdown was called
 	closed   bool
 	cause    error
-	unsent   []uint64 // call ids, complete when Run has returned
-	alive    *time.Timer
+	pulse    *time.Timer // keepalive
+	linger   *time.Timer // bounds Shutdown
+
+	// Owned by the writer, and by Run when the writer has ended.
+	unsent   []uint64      // call ids
+	deadline time.Duration // when the write deadline was set last
+	broken   bool          // a write failed
 
 	done  chan struct{} // closed with the first cause
 	stats stats
 }
 
-// stats are a connection's counters.
-type stats struct {
-	framesIn, framesOut atomic.Uint64
-	bytesIn, bytesOut   atomic.Uint64
-	writes              atomic.Uint64
-	full                atomic.Uint64 // Send refused with ErrFull
-	spent               atomic.Uint64 // requests taken back because their budget was used up
-}
-
-// Stats is a reading of a connection's counters.
-type Stats struct {
-	FramesIn, FramesOut uint64
-	BytesIn, BytesOut   uint64
-	Writes              uint64 // system calls
-	Full                uint64 // messages refused because the queue was full
-	Spent               uint64 // requests taken back because their budget was used up in the queue
-	Queued              int    // bytes waiting now
-}
-
-// New wraps nc. Nothing is read or written before Run and Send.
+// New wraps nc. Nothing is read or written before Run.
 func New(nc net.Conn, opts Options) *Conn {
 	c := &Conn{nc: nc, opts: opts.withDefaults(), done: make(chan struct{})}
 	c.clock = c.opts.Clock
+	c.run = c.write
 	c.drained.L = &c.mu
+	c.deadline = -time.Hour
 	c.maxFrame.Store(c.opts.MaxFrame)
 	c.maxMsg.Store(int64(c.opts.MaxMessage))
-	c.heard.Store(int64(c.clock.Now()))
 	if !c.opts.Accepts {
-		l := &c.lanes[Control]
-		l.tail(c.clock.Now(), len(wire.Preface)).buf = append([]byte(nil), wire.Preface...)
+		ch := c.lanes[Control].tail(c.clock.Now(), len(wire.Preface))
+		ch.buf = append(ch.buf, wire.Preface...)
 		c.queued = len(wire.Preface)
 	}
 	return c
@@ -162,10 +152,10 @@ func (c *Conn) SetLimits(frame uint32, message int) {
 
 // Arrived returns the moment from which on the messages of this batch may have been waiting: the last one at which the
 // socket was known to be empty. For Handler.Frame.
-func (c *Conn) Arrived() time.Duration { return c.arrived }
+func (c *Conn) Arrived() time.Duration { return c.in.arrival.at }
 
 // Now returns when this batch was read. For Handler.Frame.
-func (c *Conn) Now() time.Duration { return c.now }
+func (c *Conn) Now() time.Duration { return c.in.now }
 
 // Done is closed when the connection has a cause of its end; Run returns soon after.
 func (c *Conn) Done() <-chan struct{} { return c.done }
@@ -175,83 +165,6 @@ func (c *Conn) Cause() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.cause
-}
-
-// Close ends the connection at once with cause, or ErrClosed for nil. The first cause stays. It does not wait: Run
-// returns when reader and writer are through.
-func (c *Conn) Close(cause error) {
-	if cause == nil {
-		cause = ErrClosed
-	}
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return
-	}
-	c.closed = true
-	if c.cause == nil {
-		c.cause = cause
-		close(c.done)
-	}
-	if c.alive != nil {
-		c.alive.Stop()
-	}
-	c.drained.Broadcast()
-	c.mu.Unlock()
-	c.nc.Close()
-}
-
-// lingerTime bounds how long Shutdown flushes, and then waits for the other side to close.
-const lingerTime = time.Second
-
-// Shutdown ends the connection with cause after what is queued has been written; nothing more is taken. It bounds
-// itself to a second and does not wait.
-func (c *Conn) Shutdown(cause error) {
-	if cause == nil {
-		cause = ErrClosed
-	}
-	c.mu.Lock()
-	if c.closed || c.flushing {
-		c.mu.Unlock()
-		return
-	}
-	c.flushing = true
-	if c.cause == nil {
-		c.cause = cause
-		close(c.done)
-	}
-	start := !c.writing
-	c.writing = true
-	c.mu.Unlock()
-	time.AfterFunc(2*lingerTime, func() { c.Close(nil) })
-	if start {
-		go c.write()
-	}
-}
-
-// EachUnsent calls yield with the call id of every request that was queued and did not leave whole. It may be called
-// once Run has returned.
-func (c *Conn) EachUnsent(yield func(callID uint64)) {
-	c.mu.Lock()
-	unsent := c.unsent
-	c.unsent = nil
-	c.mu.Unlock()
-	for _, id := range unsent {
-		yield(id)
-	}
-}
-
-// Stats returns the counters.
-func (c *Conn) Stats() Stats {
-	c.mu.Lock()
-	queued := c.queued
-	c.mu.Unlock()
-	return Stats{
-		FramesIn: c.stats.framesIn.Load(), FramesOut: c.stats.framesOut.Load(),
-		BytesIn: c.stats.bytesIn.Load(), BytesOut: c.stats.bytesOut.Load(),
-		Writes: c.stats.writes.Load(), Full: c.stats.full.Load(), Spent: c.stats.spent.Load(),
-		Queued: queued,
-	}
 }
 
 // RemoteAddr returns the other side's address.

@@ -13,8 +13,8 @@
 //
 // # State
 //
-//	open ──Shutdown──► flushing ──queue empty, or 1 s──► closed
-//	  └────────────────Close, read or write error──────────┘
+//	open ──Shutdown──► flushing ──the other side closed, or 2 s──► closed
+//	  └────────────────────Close, read or write error───────────────┘
 //
 // The cause of the end is set once and never changes. Close may be called twice and from anywhere.
 //

@@ -1,39 +1,38 @@
 package frameconn
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/twohop/twohop/proto/wire"
 )
 
-func itoa(n int64) string { return strconv.FormatInt(n, 10) }
-
-// keepAlive starts the one timer of a connection: after silence it pings, after more it closes.
-func (c *Conn) keepAlive() {
-	if c.opts.Heartbeat == 0 && c.opts.Dead == 0 {
+// startPulseLocked starts the one timer of a connection: after silence it pings, after more it closes.
+func (c *Conn) startPulseLocked() {
+	if c.closed || c.opts.Heartbeat == 0 && c.opts.Dead == 0 {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closed {
-		c.alive = time.AfterFunc(c.untilDue(c.clock.Now()), c.listen)
-	}
+	c.pulse = time.AfterFunc(c.nextPulse(0), c.beat)
 }
 
-// untilDue returns how long to wait before the silence has to be looked at again.
-func (c *Conn) untilDue(now time.Duration) time.Duration {
-	heard := time.Duration(c.heard.Load())
-	due := heard + c.opts.Dead
-	if ping := heard + c.opts.Heartbeat; c.opts.Heartbeat > 0 && (ping > now || c.opts.Dead == 0) {
-		due = ping
+// nextPulse returns how long to wait before a silence has to be looked at again.
+func (c *Conn) nextPulse(silent time.Duration) time.Duration {
+	wait := c.opts.Dead - silent
+	if beat := c.opts.Heartbeat; beat > 0 {
+		if silent < beat {
+			beat -= silent
+		}
+		if c.opts.Dead == 0 || beat < wait {
+			wait = beat
+		}
 	}
-	return max(due-now, time.Millisecond)
+	return max(wait, time.Millisecond)
 }
 
-func (c *Conn) listen() {
+func (c *Conn) beat() {
 	now := c.clock.Now()
-	silent := now - time.Duration(c.heard.Load())
+	heard := time.Duration(c.heard.Load())
+	// While this process did not run, it could not hear.
+	silent := now - heard - c.clock.Stalled(heard, now)
 	if c.opts.Dead > 0 && silent >= c.opts.Dead {
 		c.Close(ErrDead)
 		return
@@ -47,12 +46,20 @@ func (c *Conn) listen() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closed {
-		c.alive.Reset(c.untilDue(now))
+		c.pulse.Reset(c.nextPulse(silent))
 	}
 }
 
-// pong answers a PING. The reader's batch ends with a flush of its own connection, too.
+// pong answers a PING, unless so much waits that the other side hears from us anyway: who sends PINGs and does not read
+// must not fill the queue.
 func (c *Conn) pong(ping *wire.Frame) {
+	c.mu.Lock()
+	room := c.queued < controlReserve
+	c.mu.Unlock()
+	if !room {
+		c.stats.full.Add(1)
+		return
+	}
 	pong := wire.Frame{Kind: wire.KindPong, CallID: ping.CallID}
 	if wake, err := c.Send(Control, &pong, false); err == nil && wake {
 		c.Flush()

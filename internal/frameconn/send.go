@@ -1,0 +1,184 @@
+package frameconn
+
+import (
+	"slices"
+	"time"
+
+	"github.com/twohop/twohop/proto/wire"
+)
+
+const (
+	staleQueue     = time.Second // a queue whose oldest frame is older takes no requests
+	controlReserve = 64 << 10    // bytes of control frames that a full queue still takes
+)
+
+// Send queues one message and copies it. wake tells the caller to call Flush when its batch is complete; otherwise
+// somebody else will. The error is ErrFull, or the cause of the end, or TOO_LARGE for what no connection takes. A
+// request's budget is lowered by the time that it waits here; runLate keeps it although that spends it.
+//
+// Frames of one lane leave in order, except that a REQUEST or RESPONSE over wire.PartSize is sent in parts, which
+// later ones overtake. All other kinds are sent whole: the other side's largest frame bounds them.
+func (c *Conn) Send(l Lane, f *wire.Frame, runLate bool) (wake bool, err error) {
+	now := c.clock.Now()
+	size := f.Size()
+	var large *outgoing
+	if size > wire.PartSize {
+		if large, err = c.prepareLarge(l, f, now, runLate); err != nil {
+			return false, err
+		}
+	}
+	c.mu.Lock()
+	if err = c.refusalLocked(l, now); err == nil {
+		if large != nil {
+			size = len(large.data)
+			c.lanes[l].large = append(c.lanes[l].large, large)
+		} else {
+			ch := c.lanes[l].tail(now, size)
+			ch.append(f)
+			if l == Requests {
+				ch.note(f, now, runLate)
+			}
+		}
+		c.addLocked(l, size)
+		wake = c.wakeLocked()
+	}
+	c.mu.Unlock()
+	if err != nil {
+		c.refused(l, err)
+	}
+	return wake, err
+}
+
+// prepareLarge copies a message that goes in parts, before the lock is taken, and not for nothing if there is no room.
+func (c *Conn) prepareLarge(l Lane, f *wire.Frame, now time.Duration, runLate bool) (*outgoing, error) {
+	switch {
+	case len(f.Header) > wire.PartSize/2:
+		return nil, tooLarge(len(f.Header), wire.PartSize/2)
+	case f.Size() > wire.MaxJoining:
+		return nil, tooLarge(f.Size(), wire.MaxJoining)
+	case !inParts(f.Kind):
+		return nil, nil
+	}
+	c.mu.Lock()
+	err := c.refusalLocked(l, now)
+	c.mu.Unlock()
+	if err != nil {
+		c.refused(l, err)
+		return nil, err
+	}
+	return newOutgoing(f, now, runLate), nil
+}
+
+// refusalLocked returns why the lane takes no message now, or nil.
+func (c *Conn) refusalLocked(l Lane, now time.Duration) error {
+	if c.closed || c.flushing {
+		return c.cause
+	}
+	full := false
+	switch l {
+	case Control:
+		full = c.queued >= c.opts.Queue+controlReserve
+	case Answers:
+		full = c.queued >= c.opts.Queue
+	default:
+		full = c.queued >= c.opts.Queue || c.requests >= c.opts.Queue/2 || now-c.oldestLocked(now) >= staleQueue
+	}
+	if full {
+		return ErrFull
+	}
+	return nil
+}
+
+// refused counts, and gives up a pure caller that does not take its answers.
+func (c *Conn) refused(l Lane, err error) {
+	if err != ErrFull {
+		return
+	}
+	c.stats.full.Add(1)
+	if l == Answers && c.opts.PauseReading {
+		c.Close(ErrSlow)
+	}
+}
+
+// oldestLocked returns since when the oldest frame has been waiting, now if none is. Large messages do not count: what
+// waits behind them overtakes them.
+func (c *Conn) oldestLocked(now time.Duration) time.Duration {
+	oldest := now
+	if c.hands.taken {
+		oldest = c.hands.at
+	}
+	for i := range c.lanes {
+		if waiting := c.lanes[i].chunks; len(waiting) > 0 {
+			oldest = min(oldest, waiting[0].at)
+		}
+	}
+	return oldest
+}
+
+// addLocked notes that bytes came to the queue, or with a negative n that they left it.
+func (c *Conn) addLocked(l Lane, n int) {
+	c.queued += n
+	if l == Requests {
+		c.requests += n
+	}
+}
+
+// wakeLocked reports whether the caller has to see to it that the writer starts.
+func (c *Conn) wakeLocked() bool {
+	if c.writer != idle {
+		return false
+	}
+	c.writer = wanted
+	return true
+}
+
+// Flush starts the writer. It is for whom Send or Cancel told to wake; for others it does nothing.
+func (c *Conn) Flush() {
+	c.mu.Lock()
+	start := c.writer == wanted && !c.closed
+	if start {
+		c.writer = writing
+	}
+	c.mu.Unlock()
+	if start {
+		go c.run()
+	}
+}
+
+// Cancel ends a request early. A request that is still queued is taken back: it was not sent, and nothing is. Otherwise
+// a CANCEL follows it in its lane; wake is as for Send. After the end it does nothing: see EachUnsent.
+func (c *Conn) Cancel(callID uint64, why wire.Code) (takenBack, wake bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.flushing {
+		return false, false
+	}
+	l := &c.lanes[Requests]
+	if ch, r := l.find(callID); r != nil {
+		ch.dropped, r.dropped = true, true
+		return true, false
+	}
+	for i, o := range l.large {
+		if o.callID != callID {
+			continue
+		}
+		if o.started {
+			o.cancelled, o.cancel = true, why
+			return false, false
+		}
+		c.addLocked(Requests, -len(o.data))
+		l.large = slices.Delete(l.large, i, i+1)
+		return true, false
+	}
+	c.appendCancelLocked(callID, why)
+	return false, c.wakeLocked()
+}
+
+func (c *Conn) appendCancelLocked(callID uint64, why wire.Code) {
+	f := wire.Frame{Kind: wire.KindCancel, CallID: callID, Status: why}
+	now := c.clock.Now()
+	ch := c.lanes[Requests].tail(now, f.Size())
+	ch.append(&f)
+	ch.note(&f, now, false)
+	c.addLocked(Requests, f.Size())
+}

@@ -1,0 +1,27 @@
+package frameconn
+
+import (
+	"net"
+	"time"
+)
+
+// userTimeout is how long sent bytes may stay unacknowledged before the kernel gives the connection up.
+const userTimeout = 5 * time.Second
+
+// TuneTCP sets what a connection between modules and nodes wants of TCP: no delay of small writes, keepalive probes
+// after 10 s of silence, and, where the system can, an end after 5 s without acknowledgement. TLS connections are
+// looked through; others than TCP are left alone, and so is what the system refuses.
+func TuneTCP(nc net.Conn) {
+	if layered, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		nc = layered.NetConn()
+	}
+	tcp, ok := nc.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	_ = tcp.SetNoDelay(true)
+	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
+		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3,
+	})
+	setUserTimeout(tcp)
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package frameconn
+
+import "net"
+
+func setUserTimeout(*net.TCPConn) {}
