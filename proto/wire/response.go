@@ -91,13 +91,20 @@ func CheckResponse(h []byte) error {
 	return nil
 }
 
-// BrokenAnswer returns the status that a server's answer is passed on with, without a header, when CheckResponse refuses
-// its header: what ran has lost its answer, and what did not run still has not.
-func BrokenAnswer(status Code) Code {
-	if c := status.Class(); c == Success || c == Executed {
-		return AnswerLost
+// CheckAnswer returns the status that a server's answer is passed on with. An error means that neither header nor body is
+// passed on: CheckResponse refuses the header, or the status promises what only nodes can (ACCEPTED). Then what ran has
+// lost its answer, and what did not run still has not.
+func CheckAnswer(status Code, h []byte) (passedOn Code, err error) {
+	if status == Accepted || status == AcceptedDup {
+		return AnswerLost, badRequest("status is %s, which only nodes send", status)
 	}
-	return status
+	if err := CheckResponse(h); err != nil {
+		if c := status.Class(); c == Success || c == Executed {
+			return AnswerLost, err
+		}
+		return status, err
+	}
+	return status, nil
 }
 
 // Refusal is what a node says about an answer that it makes itself. Zero values are left out.
