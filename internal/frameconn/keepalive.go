@@ -29,15 +29,18 @@ func (c *Conn) nextPulse(silent time.Duration) time.Duration {
 }
 
 func (c *Conn) beat() {
+	c.mu.Lock()
+	heartbeat, dead := c.opts.Heartbeat, c.opts.Dead
+	c.mu.Unlock()
 	now := c.clock.Now()
 	heard := time.Duration(c.heard.Load())
 	// While this process did not run, it could not hear.
 	silent := now - heard - c.clock.Stalled(heard, now)
-	if c.opts.Dead > 0 && silent >= c.opts.Dead {
+	if dead > 0 && silent >= dead {
 		c.Close(ErrDead)
 		return
 	}
-	if c.opts.Heartbeat > 0 && silent >= c.opts.Heartbeat {
+	if heartbeat > 0 && silent >= heartbeat {
 		ping := wire.Frame{Kind: wire.KindPing, CallID: uint64(now)}
 		if wake, err := c.Send(Control, &ping, false); err == nil && wake {
 			c.Flush()

@@ -95,7 +95,10 @@ func (c *Conn) refused(l Lane, err error) {
 		return
 	}
 	c.stats.full.Add(1)
-	if l == Answers && c.opts.PauseReading {
+	c.mu.Lock()
+	pausing := c.opts.PauseReading
+	c.mu.Unlock()
+	if l == Answers && pausing {
 		c.Close(ErrSlow)
 	}
 }

@@ -44,18 +44,21 @@ func (c *Call) done(b *Batch, e *entry, o governance.Outcome) {
 	c.picker.Done(b.Now, e.pick, o)
 }
 
-// outcomeOf translates an instance's answer for the balancer.
+// outcomeOf translates an instance's answer for the balancer. What the caller brought about (a bad body, a spent budget, a
+// cancel) says nothing about the instance.
 func outcomeOf(code wire.Code) governance.Outcome {
 	switch code.Class() {
 	case wire.Success:
 		return governance.Succeeded
-	case wire.NotExecuted:
-		return governance.Refused
 	case wire.Executed:
 		return governance.Failed
-	default:
+	case wire.Unknown:
 		return governance.Unknown
 	}
+	if code == wire.Overloaded || code == wire.Draining || code == wire.StaleRoute {
+		return governance.Refused
+	}
+	return governance.Local
 }
 
 // frame returns the request as it goes to e.
@@ -112,8 +115,8 @@ func (r *Router) send(b *Batch, c *Call, e *entry, left time.Duration) (sent boo
 	if stopped == 0 {
 		c.turn++
 		if id, ok := target.Slots().Take(Ticket{c, c.turn}); ok {
-			f := c.frame(e, id, left)
-			if target.Send(b, &f, c.runLate) == nil {
+			b.frame = c.frame(e, id, left)
+			if target.Send(b, &b.frame, c.runLate) == nil {
 				c.phase, c.entry, c.slotID = underWay, e, id
 				c.starts++
 				return true, 0

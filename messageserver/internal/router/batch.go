@@ -1,6 +1,10 @@
 package router
 
-import "time"
+import (
+	"time"
+
+	"github.com/twohop/twohop/proto/wire"
+)
 
 // Flusher is something that was given bytes to write and wants to be told when the batch is complete.
 type Flusher interface{ Flush() }
@@ -11,8 +15,12 @@ type Batch struct {
 	// Now is the time of the batch on the node's clock.
 	Now time.Duration
 
-	wake    []Flusher
+	wake []Flusher
+
+	// Lent to one call at a time: what is handed to another room by its address would be allocated otherwise.
 	scratch []byte
+	frame   wire.Frame
+	answer  Answer
 }
 
 // Wake notes that f wants Flush. A connection asks once until it has been flushed, so no entry stands twice.

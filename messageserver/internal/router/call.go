@@ -88,12 +88,12 @@ type Call struct {
 	slotID uint64    // and its id there
 }
 
-var calls = sync.Pool{New: func() any {
+func newCall() any {
 	c := &Call{}
 	c.timer.shard = uint8(rand.Uint32() % wheelShards)
 	c.timer.call = c
 	return c
-}}
+}
 
 // stampSize bounds what AppendCallStamp adds.
 const stampSize = 40
@@ -138,20 +138,21 @@ func (c *Call) Life() uint64 {
 // Deadline returns the end of the call's budget on the node's clock.
 func (c *Call) Deadline() time.Duration { return c.deadline }
 
-// take gives the turn to the first who brings the ticket of the attempt under way.
-func (t Ticket) take() bool {
+// take gives the turn to the first who brings the ticket of the attempt under way. why is for what the call was
+// interrupted, 0 if it was not.
+func (t Ticket) take() (why wire.Code, ok bool) {
 	c := t.call
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.turn != t.turn || c.phase != underWay && c.phase != interrupted {
-		return false
+		return 0, false
 	}
 	c.phase = routing
-	return true
+	return c.why, true
 }
 
-// free ends this use of the value and puts it back.
-func (c *Call) free() {
+// reset ends this use of the value.
+func (c *Call) reset() {
 	c.mu.Lock()
 	c.life++
 	c.turn++
@@ -164,5 +165,4 @@ func (c *Call) free() {
 	clear(c.tried[:c.ntried])
 	c.ntried, c.reroutes, c.retries, c.starts, c.unknown = 0, 0, 0, 0, 0
 	c.lost = c.lost[:0]
-	calls.Put(c)
 }

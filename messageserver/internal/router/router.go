@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twohop/twohop/governance"
 	"github.com/twohop/twohop/governance/retry"
 	"github.com/twohop/twohop/proto/wire"
 )
@@ -39,6 +40,7 @@ type Router struct {
 	retry *retry.Policy
 	now   func() time.Duration
 
+	calls    sync.Pool // of *Call; their timers belong to this router's wheel
 	table    atomic.Pointer[table]
 	wheel    wheel
 	inFlight atomic.Int64
@@ -68,6 +70,7 @@ type Counters struct {
 func New(opts Options, now func() time.Duration) *Router {
 	r := &Router{opts: opts.withDefaults(), now: now, callers: make(map[string]*Caller)}
 	r.retry = retry.New(r.opts.Retry)
+	r.calls.New = newCall
 	r.table.Store(&table{modules: map[string]*module{}})
 	return r
 }
@@ -79,10 +82,13 @@ func (r *Router) Counters() *Counters { return &r.counters }
 func (r *Router) InFlight() (calls, keptBytes int64) { return r.inFlight.Load(), r.kept.Load() }
 
 // Call returns an empty call to fill and Submit, or to give back with Drop.
-func (r *Router) Call() *Call { return calls.Get().(*Call) }
+func (r *Router) Call() *Call { return r.calls.Get().(*Call) }
 
 // Drop gives back a call that was not submitted.
-func (r *Router) Drop(c *Call) { c.free() }
+func (r *Router) Drop(c *Call) {
+	c.reset()
+	r.calls.Put(c)
+}
 
 // Tick fires what is due. It returns when it wants to be called next; until something is armed that is far away.
 func (r *Router) Tick(now time.Duration) (next time.Duration) {
@@ -191,7 +197,7 @@ func (r *Router) OneWay(b *Batch, c *Call, receivedAt uint64) {
 	} else {
 		r.counters.OneWay.Add(1)
 	}
-	c.free()
+	r.Drop(c)
 }
 
 func (r *Router) oneWay(b *Batch, c *Call, receivedAt uint64) wire.Code {
@@ -213,9 +219,9 @@ func (r *Router) oneWay(b *Batch, c *Call, receivedAt uint64) wire.Code {
 		if e == nil {
 			return code
 		}
-		f := c.frame(e, 0, left)
-		err := e.Path.Target.Send(b, &f, c.runLate)
-		c.done(b, e, outcomeOf(wire.OK))
+		b.frame = c.frame(e, 0, left)
+		err := e.Path.Target.Send(b, &b.frame, c.runLate)
+		c.done(b, e, governance.Local) // nothing will ever be heard of it
 		if err == nil {
 			return wire.OK
 		}

@@ -21,7 +21,8 @@ type End struct {
 
 // End offers an end to an attempt. Only the first counts.
 func (r *Router) End(b *Batch, t Ticket, e *End) {
-	if !t.take() {
+	why, ok := t.take()
+	if !ok {
 		r.counters.Stale.Add(1)
 		return
 	}
@@ -32,7 +33,7 @@ func (r *Router) End(b *Batch, t Ticket, e *End) {
 	} else {
 		c.done(b, c.entry, outcomeOf(e.Code))
 	}
-	switch action, wait := r.next(b, c, e); action {
+	switch action, wait := r.next(b, c, e, why); action {
 	case retry.Reroute:
 		r.counters.Reroutes.Add(1)
 		c.reroutes++
@@ -47,9 +48,9 @@ func (r *Router) End(b *Batch, t Ticket, e *End) {
 	}
 }
 
-// next decides what follows an attempt.
-func (r *Router) next(b *Batch, c *Call, e *End) (retry.Action, time.Duration) {
-	if !c.kept || c.why != 0 {
+// next decides what follows an attempt of a call that was interrupted for why.
+func (r *Router) next(b *Batch, c *Call, e *End, why wire.Code) (retry.Action, time.Duration) {
+	if !c.kept || why != 0 {
 		return retry.GiveUp, 0
 	}
 	f := retry.Facts{
@@ -140,9 +141,10 @@ func (r *Router) due(b *Batch, c *Call, life uint64) {
 	case phase == interrupted, phase == underWay && c.runLate:
 		// Nobody can say any more: the turn is taken from the attempt.
 		c.phase = routing
+		why := c.why
 		c.mu.Unlock()
 		c.entry.Path.Target.Slots().Release(c.slotID)
-		r.giveUp(b, c)
+		r.giveUp(b, c, why)
 	case phase == underWay:
 		c.mu.Unlock()
 		r.interrupt(b, c, life, wire.Expired)
@@ -152,10 +154,11 @@ func (r *Router) due(b *Batch, c *Call, life uint64) {
 	}
 }
 
-// giveUp settles a call whose attempt has not ended in time. The caller has the turn.
-func (r *Router) giveUp(b *Batch, c *Call) {
+// giveUp settles a call whose attempt has not ended in time, or not in time after it was interrupted for why. The caller
+// has the turn.
+func (r *Router) giveUp(b *Batch, c *Call, why wire.Code) {
 	code, outcome := wire.Timeout, governance.Unknown
-	if c.why == wire.Cancelled {
+	if why == wire.Cancelled {
 		code, outcome = wire.CancelledRunning, governance.Local
 	}
 	c.done(b, c.entry, outcome)
@@ -221,12 +224,12 @@ func (r *Router) settle(b *Batch, c *Call, e *End) {
 		r.refuse(b, c, c.unknown, "the last attempt ended "+e.Code.String()+", and an earlier one may have run")
 		return
 	}
-	a := Answer{Code: e.Code, Hops: e.Hops, Header: e.Header, Body: e.Body}
+	b.answer = Answer{Code: e.Code, Hops: e.Hops, Header: e.Header, Body: e.Body}
 	if c.Flags&wire.FlagWantReceiver != 0 || len(c.lost) > 0 && e.Code.Class() == wire.Unknown {
 		b.scratch = append(b.scratch[:0], e.Header...)
-		a.Header = r.appendFacts(b, c, e.Code)
+		b.answer.Header = r.appendFacts(b, c, e.Code)
 	}
-	r.finish(b, c, &a)
+	r.finish(b, c)
 }
 
 func unknownText(code wire.Code) string {
@@ -267,17 +270,19 @@ func (r *Router) refuse(b *Batch, c *Call, code wire.Code, why string) {
 		code = c.unknown
 	}
 	b.scratch = wire.AppendRefusal(b.scratch[:0], &wire.Refusal{Message: why, Node: r.opts.Node, Hop: 1})
-	a := Answer{Code: code, Hops: 1, Header: r.appendFacts(b, c, code)}
-	r.finish(b, c, &a)
+	b.answer = Answer{Code: code, Hops: 1, Header: r.appendFacts(b, c, code)}
+	r.finish(b, c)
 }
 
-// finish answers the origin.
-func (r *Router) finish(b *Batch, c *Call, a *Answer) {
+// finish gives the batch's answer to the origin.
+func (r *Router) finish(b *Batch, c *Call) {
+	a := &b.answer
 	r.wheel.disarm(&c.timer, c.life)
 	r.counters.Settled[a.Code.Class()].Add(1)
 	r.counters.Codes[a.Code].Add(1)
 	r.kept.Add(-c.keptSize)
 	r.inFlight.Add(-1)
 	c.Origin.Answer(b, c, a)
-	c.free()
+	*a = Answer{}
+	r.Drop(c)
 }

@@ -139,7 +139,7 @@ func (c *session) adopt() {
 	if c.login.Lifetime == pb.Lifetime_LIFETIME_LONG {
 		l.Heartbeat, l.Dead = o.Heartbeat, o.Dead
 	}
-	c.conn.SetLimits(l)
+	c.conn.Adopt(l)
 }
 
 // takePolicyOK registers a server: what must be enforced next to its handlers is in force.
