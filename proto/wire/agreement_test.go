@@ -42,8 +42,8 @@ func discardUnknown(m *pb.RequestHeader) {
 	for _, e := range m.GetMetadata() {
 		e.ProtoReflect().SetUnknown(nil)
 	}
-	if m.Digest != nil {
-		m.Digest.ProtoReflect().SetUnknown(nil)
+	if m.GetDigest() != nil {
+		m.GetDigest().ProtoReflect().SetUnknown(nil)
 	}
 }
 
@@ -85,7 +85,7 @@ func wantResponseAgreement(t reporter, h []byte) {
 	if err := proto.Unmarshal(h, &before); err != nil {
 		t.Fatalf("CheckResponse accepted what the generated type refuses: %v\n%x", err, h)
 	}
-	if before.Node != "" || before.Receiver != nil || before.Attempts != 0 {
+	if before.GetNode() != "" || before.GetReceiver() != nil || before.GetAttempts() != 0 {
 		t.Fatalf("a module wrote a node's field: %x", h)
 	}
 	appended := wire.AppendReceiver(bytes.Clone(h), "pay", "1", "u", "n2")
@@ -222,8 +222,8 @@ func TestAppendIsReadBack(t *testing.T) {
 			want.Digest = nil // Append leaves out what is empty
 		}
 		h = r.Append(nil)
-		for _, e := range want.Metadata {
-			h = wire.AppendMetadata(h, e.Key, e.Value)
+		for _, e := range want.GetMetadata() {
+			h = wire.AppendMetadata(h, e.GetKey(), e.GetValue())
 		}
 		if err := r.Walk(h, wire.ByModule); err != nil {
 			t.Fatal(err)
@@ -251,8 +251,8 @@ func TestAppendIsCanonical(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := r.Append(nil)
-	for _, e := range m.Metadata {
-		got = wire.AppendMetadata(got, e.Key, e.Value)
+	for _, e := range m.GetMetadata() {
+		got = wire.AppendMetadata(got, e.GetKey(), e.GetValue())
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("\n got %x\nwant %x", got, want)
@@ -280,8 +280,8 @@ func TestRefusalIsReadBack(t *testing.T) {
 		if err := proto.Unmarshal(wire.AppendRefusal(nil, &wire.Refusal{Message: message}), &m); err != nil {
 			t.Fatal(err)
 		}
-		if m.Message != want {
-			t.Errorf("message of %d bytes became one of %d, want %d", len(message), len(m.Message), len(want))
+		if m.GetMessage() != want {
+			t.Errorf("message of %d bytes became one of %d, want %d", len(message), len(m.GetMessage()), len(want))
 		}
 	}
 	if h := wire.AppendRefusal(nil, &wire.Refusal{}); len(h) != 0 {

@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"encoding/hex"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -53,17 +54,16 @@ func long(n int) string { return strings.Repeat("x", n) }
 
 // code returns OK for nil, SHORT for ErrShort, else the name of the error's code.
 func code(err error) string {
-	switch e := err.(type) {
-	case nil:
+	var e *wire.Error
+	switch {
+	case err == nil:
 		return "OK"
-	case *wire.Error:
+	case errors.As(err, &e):
 		return e.Code.String()
-	default:
-		if err == wire.ErrShort {
-			return "SHORT"
-		}
-		return "unexpected: " + err.Error()
+	case errors.Is(err, wire.ErrShort):
+		return "SHORT"
 	}
+	return "unexpected: " + err.Error()
 }
 
 // asMessage is what the generated type should have read where Walk read r from h.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -44,41 +45,41 @@ func checkVersions(lowest, highest uint32) error {
 // does not look at secrets, nor whether the versions are spoken here. The error is an *Error with BAD_REQUEST.
 func CheckLogin(l *pb.Login) error {
 	var p problems
-	p.add(checkVersions(l.VersionMin, l.VersionMax))
-	called := l.Role == pb.Role_ROLE_SERVER || l.Role == pb.Role_ROLE_BOTH
-	if !called && l.Role != pb.Role_ROLE_CALLER {
-		p.addf("role is %d, must be caller, server or both", int32(l.Role))
+	p.add(checkVersions(l.GetVersionMin(), l.GetVersionMax()))
+	called := l.GetRole() == pb.Role_ROLE_SERVER || l.GetRole() == pb.Role_ROLE_BOTH
+	if !called && l.GetRole() != pb.Role_ROLE_CALLER {
+		p.addf("role is %d, must be caller, server or both", int32(l.GetRole()))
 	}
-	p.add(checkLoginName("module", l.Module))
-	if called || l.Instance != "" {
-		p.add(CheckName("instance", l.Instance))
+	p.add(checkLoginName("module", l.GetModule()))
+	if called || l.GetInstance() != "" {
+		p.add(CheckName("instance", l.GetInstance()))
 	}
-	p.add(checkOptionalName("group", []byte(l.Group)))
-	p.add(checkUUID(l.InstanceUuid))
-	if s := l.Stamp; s != nil {
-		if s.N == 0 || s.N > MaxStamp {
-			p.addf("stamp.n is %d, must be 1 to %d", s.N, uint64(MaxStamp))
+	p.add(checkOptionalName("group", []byte(l.GetGroup())))
+	p.add(checkUUID(l.GetInstanceUuid()))
+	if s := l.GetStamp(); s != nil {
+		if s.GetN() == 0 || s.GetN() > MaxStamp {
+			p.addf("stamp.n is %d, must be 1 to %d", s.GetN(), uint64(MaxStamp))
 		}
-		p.add(CheckName("stamp.node", s.Node))
+		p.add(CheckName("stamp.node", s.GetNode()))
 	}
-	if l.Lifetime != pb.Lifetime_LIFETIME_LONG && l.Lifetime != pb.Lifetime_LIFETIME_SHORT {
-		p.addf("lifetime is %d, must be long or short", int32(l.Lifetime))
+	if l.GetLifetime() != pb.Lifetime_LIFETIME_LONG && l.GetLifetime() != pb.Lifetime_LIFETIME_SHORT {
+		p.addf("lifetime is %d, must be long or short", int32(l.GetLifetime()))
 	}
-	if l.Role == pb.Role_ROLE_CALLER && len(l.Methods) > 0 {
-		p.addf("a caller registers no methods, has %d", len(l.Methods))
+	if l.GetRole() == pb.Role_ROLE_CALLER && len(l.GetMethods()) > 0 {
+		p.addf("a caller registers no methods, has %d", len(l.GetMethods()))
 	} else {
-		p.addMethods(l.Methods)
+		p.addMethods(l.GetMethods())
 	}
-	if l.Weight > MaxWeight {
-		p.addf("weight is %d, must be at most %d", l.Weight, MaxWeight)
+	if l.GetWeight() > MaxWeight {
+		p.addf("weight is %d, must be at most %d", l.GetWeight(), MaxWeight)
 	}
-	p.add(checkOptionalName("zone", []byte(l.Zone)))
-	p.add(checkPrintable("app_version", []byte(l.AppVersion), MaxLabel))
-	p.add(checkPrintable("sdk", []byte(l.Sdk), MaxLabel))
-	if len(l.Needs) > MaxNeeds {
-		p.addf("needs has %d modules, must have at most %d", len(l.Needs), MaxNeeds)
+	p.add(checkOptionalName("zone", []byte(l.GetZone())))
+	p.add(checkPrintable("app_version", []byte(l.GetAppVersion()), MaxLabel))
+	p.add(checkPrintable("sdk", []byte(l.GetSdk()), MaxLabel))
+	if len(l.GetNeeds()) > MaxNeeds {
+		p.addf("needs has %d modules, must have at most %d", len(l.GetNeeds()), MaxNeeds)
 	} else {
-		for _, module := range l.Needs {
+		for _, module := range l.GetNeeds() {
 			p.add(CheckName("needs", module))
 		}
 	}
@@ -123,14 +124,15 @@ func (p *problems) addf(format string, args ...any) { p.add(badRequest(format, a
 
 // add takes an *Error, or nil.
 func (p *problems) add(err error) {
-	if err == nil {
+	var problem *Error
+	if !errors.As(err, &problem) {
 		return
 	}
 	if len(p.reasons) == maxLoginProblems {
 		p.more++
 		return
 	}
-	p.reasons = append(p.reasons, err.(*Error).Reason)
+	p.reasons = append(p.reasons, problem.Reason)
 }
 
 func (p *problems) addMethods(methods []*pb.Method) {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -36,10 +37,8 @@ func checkMethod(b []byte) error {
 	if err := checkName("method", b); err != nil {
 		return err
 	}
-	for _, c := range b {
-		if c == '.' {
-			return badRequest("method is %q, has no dot: in module.Method the last dot separates", clip(b))
-		}
+	if slices.Contains(b, '.') {
+		return badRequest("method is %q, has no dot: in module.Method the last dot separates", clip(b))
 	}
 	return nil
 }

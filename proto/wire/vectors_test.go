@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -16,7 +18,7 @@ import (
 	"github.com/twohop/twohop/proto/wire"
 )
 
-//go:generate go test -run ^TestVectorsAreWritten$|^TestExampleIsTrue$ -update .
+//go:generate go test . -run ^(TestVectorsAreWritten|TestExampleIsTrue)$ -args -update
 
 var update = flag.Bool("update", false, "write ../testdata and the example in ../PROTOCOL.md anew")
 
@@ -222,7 +224,7 @@ func TestFrameVectors(t *testing.T) {
 				t.Errorf("encoded again: %x", out)
 			}
 			for cut := range in {
-				if _, _, err := wire.Decode(in[:cut], v.Limit); err != wire.ErrShort {
+				if _, _, err := wire.Decode(in[:cut], v.Limit); !errors.Is(err, wire.ErrShort) {
 					t.Fatalf("the first %d bytes: got %v, want ErrShort", cut, err)
 				}
 			}
@@ -441,7 +443,7 @@ func join(t *testing.T, frames []string) ([]joined, error) {
 			if !ok {
 				return done, &wire.Error{Code: wire.BadRequest, Reason: "PART for nothing open"}
 			}
-			first.Body = append(first.Body[:len(first.Body):len(first.Body)], f.Body...)
+			first.Body = append(slices.Clip(first.Body), f.Body...)
 			message = first
 			delete(open, k)
 		} else if _, ok := open[k]; ok && more {

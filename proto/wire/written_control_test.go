@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -44,7 +45,7 @@ func wholeLogin() *pb.Login {
 
 func messageVectors(t *testing.T) (all []messageVector) {
 	node := []*pb.Node{{Name: "n2", Address: "10.0.0.2:7000"}}
-	methods := wholeLogin().Methods
+	methods := wholeLogin().GetMethods()
 	digest := &pb.Digest{KeyId: 1, Nonce: []byte("0123456789abcdef"), TimestampMs: 1700000000000, Mac: make([]byte, 32)}
 	add := func(kind wire.Kind, f wire.Frame, m proto.Message) {
 		h, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
@@ -120,7 +121,7 @@ func loginVectors(t *testing.T) (all []loginVector) {
 			t.Fatal(err)
 		}
 		v := loginVector{Name: name, Login: hex.EncodeToString(raw), Code: code, Problems: problems}
-		if code == "OK" && len(l.Methods) < 10 {
+		if code == "OK" && len(l.GetMethods()) < 10 {
 			v.Fields = plain(l)
 		}
 		all = append(all, v)
@@ -201,15 +202,15 @@ func loginVectors(t *testing.T) (all []loginVector) {
 	for name, v := range []string{"", "a.b", "_ping", "a b", "a\x00", long(128)} {
 		bad(fmt.Sprintf("bad method %d", name), func(l *pb.Login) { l.Methods[0].Name = v })
 	}
-	bad("a method twice", func(l *pb.Login) { l.Methods[1].Name = l.Methods[0].Name })
+	bad("a method twice", func(l *pb.Login) { l.Methods[1].Name = l.GetMethods()[0].GetName() })
 	bad("visibility 3", func(l *pb.Login) { l.Methods[0].Visibility = 3 })
 	add("five problems at once", "BAD_REQUEST", 5, func(l *pb.Login) {
 		l.Module, l.Role, l.Weight, l.InstanceUuid, l.Methods[0].Name = "", 0, 5000, "", "_x"
 	})
 	add("1024 problems are counted", "BAD_REQUEST", 1024, func(l *pb.Login) {
 		methods(1024)(l)
-		for _, m := range l.Methods {
-			m.Name = "_" + m.Name
+		for _, m := range l.GetMethods() {
+			m.Name = "_" + m.GetName()
 		}
 	})
 	return all
@@ -217,7 +218,11 @@ func loginVectors(t *testing.T) (all []loginVector) {
 
 // countProblems counts what an error of CheckLogin names, with those that it only counts.
 func countProblems(err error) int {
-	reasons := strings.Split(err.(*wire.Error).Reason, "; ")
+	var e *wire.Error
+	if !errors.As(err, &e) {
+		return 0
+	}
+	reasons := strings.Split(e.Reason, "; ")
 	var more int
 	if n, _ := fmt.Sscanf(reasons[len(reasons)-1], "and %d more", &more); n == 1 {
 		return len(reasons) - 1 + more
