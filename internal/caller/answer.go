@@ -1,0 +1,190 @@
+package caller
+
+import (
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/twohop/twohop/proto/pb"
+	"github.com/twohop/twohop/proto/wire"
+)
+
+// respond takes an answer. For the session's reader.
+func (c *Client) respond(s *Session, f *wire.Frame) error {
+	if f.Status > wire.MaxCode {
+		return breach("RESPONSE has status %d, must be at most %d", f.Status, wire.MaxCode)
+	}
+	cl := c.take(s, f.CallID)
+	if cl == nil {
+		c.stats.late.Add(1)
+		return nil
+	}
+	cl.rpcID = f.RPCID
+	var h pb.ResponseHeader
+	if len(f.Header) > 0 {
+		if err := proto.Unmarshal(f.Header, &h); err != nil {
+			h = pb.ResponseHeader{Message: "the answer's header is broken: " + err.Error()}
+		}
+		cl.contentType = h.GetContentType()
+	}
+	if cl.settings.receipt != nil {
+		*cl.settings.receipt = receiptOf(&h, f.RPCID)
+	}
+	if f.Status.Class() == wire.Success {
+		cl.answer = append(cl.answer[:0], f.Body...)
+		cl.end(nil)
+		return nil
+	}
+	err := errorOf(f, &h)
+	if c.reroute(cl, s, err) {
+		return nil
+	}
+	cl.end(err)
+	return nil
+}
+
+// errorOf returns what an answer says that is no success.
+func errorOf(f *wire.Frame, h *pb.ResponseHeader) *Error {
+	e := &Error{
+		Class: f.Status.Class(), Code: Code(f.Status), Message: h.GetMessage(), AppCode: h.GetAppCode(),
+		RPCID: f.RPCID, Node: h.GetNode(), RuleID: h.GetRuleId(), RuleVersion: h.GetRuleVersion(),
+		Attempts: int(h.GetAttempts()), Try: h.GetTry(),
+		RetryAfter: time.Duration(h.GetRetryAfterMs()) * time.Millisecond,
+	}
+	if d := h.GetDetails(); len(d) > 0 {
+		e.Details = make(map[string]string, len(d))
+		for _, entry := range d {
+			e.Details[entry.GetKey()] = entry.GetValue()
+		}
+	}
+	for _, r := range h.GetUnknown() {
+		e.Unknown = append(e.Unknown, receiverOf(r))
+	}
+	if f.Status == wire.Degraded && len(f.Body) > 0 {
+		e.Fallback = append([]byte(nil), f.Body...)
+	}
+	return e
+}
+
+// Bounds of what the SDK does by itself with a call that did not run, or may run twice.
+const (
+	maxReroutes = 2
+	maxResends  = 2
+)
+
+// reroute sends a call another time that nobody has started, where that may help. It reports whether it does.
+func (c *Client) reroute(cl *call, s *Session, err *Error) bool {
+	if err.Class != NotExecuted || cl.reroutes == maxReroutes || c.clock.Now() >= cl.deadline {
+		return false
+	}
+	switch {
+	case err.Code == CodeStaleRoute:
+	case err.Code == CodeDraining && err.Node != s.node: // the instance drains
+	case err.Code == CodeDraining:
+		if !c.elsewhere(s, nil) {
+			return false
+		}
+	case err.Code == CodeNoRoute:
+		if len(err.Try) == 0 || !c.elsewhere(s, err.Try) {
+			return false
+		}
+	default:
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || cl.cancelled {
+		return false
+	}
+	cl.reroutes++
+	cl.id = 0
+	c.stats.rerouted.Add(1)
+	c.waitLocked(cl)
+	c.kickLocked()
+	return true
+}
+
+// lost decides about the calls of a session that has ended: nobody adds to them any more.
+func (c *Client) lost(s *Session, cause error) {
+	c.mu.Lock()
+	s.leaving = true
+	c.unusableLocked(s)
+	c.sessions = slices.DeleteFunc(c.sessions, func(other *Session) bool { return other == s })
+	c.mu.Unlock()
+	s.sending.Wait()
+	unsent := map[uint64]bool{}
+	s.conn.EachUnsent(func(id uint64) { unsent[id] = true })
+
+	type ended struct {
+		call *call
+		err  *Error
+	}
+	var ends []ended
+	c.mu.Lock()
+	for i := range c.table.slots {
+		cl := c.table.slots[i].call
+		if cl == nil || cl.session != s {
+			continue
+		}
+		c.takeLocked(s, cl.id)
+		if err := c.afterLossLocked(cl, unsent[cl.id], cause); err != nil {
+			ends = append(ends, ended{cl, err})
+			continue
+		}
+		cl.id = 0
+		c.waitLocked(cl)
+	}
+	c.kickLocked()
+	c.mu.Unlock()
+	for _, e := range ends {
+		e.call.end(e.err)
+	}
+	if c.opts.Server != nil {
+		c.opts.Server.Lost(s)
+	}
+}
+
+// afterLossLocked returns how a call ends whose session is lost, or nil if it is to be sent again.
+func (c *Client) afterLossLocked(cl *call, unsent bool, cause error) *Error {
+	if unsent {
+		cl.attempts--
+		switch {
+		case cl.cancelled:
+			return cl.spent()
+		case c.closed:
+			return closedError()
+		case c.refusal != nil:
+			return c.refusal.again()
+		}
+		return nil
+	}
+	switch {
+	case cl.cancelled:
+		return cl.lateEnd()
+	case c.closed:
+		return fail(CodeConnectionLost, "the client was closed").because(ErrClosed)
+	}
+	mayResend := cl.options&wire.Idempotent != 0 && cl.resends < maxResends &&
+		(cl.settings.maxAttempts == 0 || cl.attempts < cl.settings.maxAttempts)
+	if !mayResend || c.clock.Now() >= cl.deadline || c.refusal != nil {
+		return fail(CodeConnectionLost, "the connection to %s was lost before the answer", cl.session.describe()).because(cause)
+	}
+	cl.unsure = true
+	cl.resends++
+	c.stats.resent.Add(1)
+	return nil
+}
+
+// takenBack ends a request that the writer found spent in the queue: it was not sent.
+func (c *Client) takenBack(s *Session, id uint64) {
+	if cl := c.take(s, id); cl != nil {
+		cl.attempts--
+		cl.end(cl.spent())
+	}
+}
+
+// breach ends a connection.
+func breach(format string, args ...any) error {
+	return &wire.Error{Code: wire.BadRequest, Reason: fail(CodeBadRequest, format, args...).Message}
+}

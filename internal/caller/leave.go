@@ -1,0 +1,127 @@
+package caller
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/twohop/twohop/proto/pb"
+	"github.com/twohop/twohop/proto/wire"
+)
+
+// leave takes a session out of use for new calls: a GOAWAY came.
+func (c *Client) leave(s *Session, g *pb.Goaway) {
+	c.learn(g.GetTry(), true)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.leaving {
+		return
+	}
+	s.goaway = &Error{
+		Class: Code(g.GetCode()).Class(), Code: Code(g.GetCode()), Node: s.node,
+		Message:    "the node closes the session" + separated(g.GetMessage()),
+		RetryAfter: time.Duration(g.GetRetryAfterMs()) * time.Millisecond,
+	}
+	c.leaveLocked(s)
+}
+
+func (c *Client) leaveLocked(s *Session) {
+	s.leaving = true
+	c.unusableLocked(s)
+	close(s.left)
+}
+
+func (c *Client) unusableLocked(s *Session) {
+	s.usable = false
+	c.usable = slices.DeleteFunc(c.usable, func(u *Session) bool { return u == s })
+}
+
+// quietTime is how long after its GOAWAY, and after the last request, a server waits for requests that were on their way.
+const quietTime = 100 * time.Millisecond
+
+var errLeft = errors.New("caller: moved to another node")
+
+// retire closes a session once it is not used any more. A server's is used until its successor is open and the node
+// has heard that it is to send nothing more.
+func (s *Session) retire(ctx context.Context, successor <-chan struct{}) {
+	defer s.client.running.Done()
+	defer s.tellEnd()
+	if s.client.opts.Server != nil {
+		select {
+		case <-successor:
+			s.goodbye("moved to another node")
+		case <-ctx.Done():
+		case <-s.ended:
+		}
+	}
+	s.waitIdle(ctx, s.busy)
+	s.conn.Shutdown(errLeft)
+	<-s.ended
+}
+
+// goodbye asks the node for no new requests.
+func (s *Session) goodbye(why string) {
+	s.control(wire.KindGoaway, &pb.Goaway{Code: uint32(wire.Draining), Message: why})
+	s.asked.Store(int64(s.client.clock.Now()))
+}
+
+// waitIdle waits until busy is false and, at a server, no request has come for quietTime.
+func (s *Session) waitIdle(ctx context.Context, busy func() bool) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.idle:
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		case <-s.ended:
+			return
+		}
+		if busy() {
+			continue
+		}
+		quiet := time.Duration(s.asked.Load()) + quietTime - s.client.clock.Now()
+		if s.client.opts.Server == nil || quiet <= 0 {
+			return
+		}
+		timer.Reset(quiet)
+	}
+}
+
+// close ends a session whose client is closed, after what is queued has been written.
+func (s *Session) close() {
+	s.conn.Shutdown(ErrClosed)
+	<-s.ended
+	s.tellEnd()
+}
+
+// tellEnd tells log and hook that a session ended.
+func (s *Session) tellEnd() {
+	o := &s.client.opts
+	o.Logger.Info("session closed", "node", s.node, "address", s.address, "session", s.id, "cause", s.cause())
+	if o.OnDisconnect != nil {
+		o.OnDisconnect(s.connection(), s.cause())
+	}
+}
+
+// cause returns why the session ended or is left, or nil.
+func (s *Session) cause() error {
+	s.client.mu.Lock()
+	goaway := s.goaway
+	s.client.mu.Unlock()
+	if goaway != nil {
+		return goaway
+	}
+	return s.conn.Cause()
+}
+
+func (s *Session) hasEnded() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,223 @@
+package caller
+
+import (
+	"bytes"
+	"errors"
+	"time"
+
+	"github.com/twohop/twohop/internal/frameconn"
+)
+
+// start gives a new call its first place: on a session, or in the queue. An error means that it has none.
+func (c *Client) start(cl *call) *Error {
+	c.mu.Lock()
+	c.starts++
+	cl.order = c.starts
+	s, err := c.placeNewLocked(cl)
+	c.mu.Unlock()
+	if err != nil || s == nil {
+		return err
+	}
+	f := cl.frame(c.clock.Now())
+	wake, sendErr := s.conn.Send(frameconn.Requests, &f, cl.late())
+	s.sending.Done()
+	if wake {
+		s.conn.Flush()
+	}
+	if sendErr == nil {
+		return nil
+	}
+	return c.refused(cl, s, sendErr)
+}
+
+// placeNewLocked returns the session that the caller is to send the call on, nil if it waits.
+func (c *Client) placeNewLocked(cl *call) (*Session, *Error) {
+	switch {
+	case c.closed:
+		return nil, closedError()
+	case c.refusal != nil:
+		return nil, c.refusal.again()
+	}
+	s := c.usableLocked()
+	if s == nil || c.waiting.first != nil || c.flushing {
+		if c.waiting.full(cl.size()) {
+			return nil, fail(CodeOverloaded, "%d calls of %d bytes wait for a connection", c.waiting.count, c.waiting.size)
+		}
+		c.waitLocked(cl)
+		return nil, nil
+	}
+	if err := s.fits(cl); err != nil {
+		return nil, err
+	}
+	if !cl.oneWay && s.inFlight >= s.maxInFlight() {
+		return nil, fail(CodeOverloaded, "%d calls are in flight, as many as the node takes", s.inFlight)
+	}
+	c.placeLocked(cl, s)
+	return s, nil
+}
+
+// usableLocked returns the session that new calls go to, or nil.
+func (c *Client) usableLocked() *Session {
+	if len(c.usable) == 0 {
+		return nil
+	}
+	return c.usable[0]
+}
+
+// waitLocked puts the call into the queue. A one-way call outlives the call of OneWay there, and keeps its own body.
+func (c *Client) waitLocked(cl *call) {
+	if cl.oneWay && !cl.kept {
+		cl.kept, cl.body = true, bytes.Clone(cl.body)
+	}
+	cl.due = cl.deadline
+	c.waiting.push(cl)
+	c.armLocked(cl.due)
+}
+
+// graceTime is how long after its deadline a call waits for what nodes say about it.
+const graceTime = 200 * time.Millisecond
+
+// placeLocked gives the call a slot and an id on s. The caller sends it and then says s.sending.Done.
+func (c *Client) placeLocked(cl *call, s *Session) {
+	s.sending.Add(1)
+	cl.session = s
+	cl.attempts++
+	if cl.attempts == 1 {
+		cl.firstSent = c.clock.Now()
+	}
+	if cl.oneWay {
+		return
+	}
+	cl.due = cl.deadline + graceTime - 2*sweepStep
+	cl.id = c.table.put(cl)
+	s.inFlight++
+	c.armLocked(cl.due)
+}
+
+// take takes the call with an id on s out of its slot, or returns nil if there is none: it has ended, or moved.
+func (c *Client) take(s *Session, id uint64) *call {
+	c.mu.Lock()
+	cl := c.takeLocked(s, id)
+	c.mu.Unlock()
+	return cl
+}
+
+func (c *Client) takeLocked(s *Session, id uint64) *call {
+	slot := c.table.find(id)
+	if slot == nil || slot.call.session != s {
+		return nil
+	}
+	cl := slot.call
+	c.table.clear(id)
+	s.inFlight--
+	if s.inFlight == 0 && s.leaving {
+		s.signalIdle()
+	}
+	return cl
+}
+
+// refused is what a call becomes that its connection did not take: nothing of it was sent. A call that somebody else has
+// taken meanwhile is nobody's business here.
+func (c *Client) refused(cl *call, s *Session, sendErr error) *Error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !cl.oneWay && c.takeLocked(s, cl.id) == nil {
+		return nil
+	}
+	cl.attempts--
+	if errors.Is(sendErr, frameconn.ErrFull) {
+		return fail(CodeOverloaded, "%s does not read fast enough", s)
+	}
+	if c.closed {
+		return closedError()
+	}
+	cl.id = 0
+	c.waitLocked(cl)
+	c.kickLocked()
+	return nil
+}
+
+// flush sends what waits, in order. It reports whether something is left although a session is usable: then it is to be
+// called again a little later.
+func (c *Client) flush() (again bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flushing {
+		return true
+	}
+	c.flushing = true
+	defer func() { c.flushing = false }()
+	for !again && c.waiting.first != nil {
+		cl, s := c.waiting.first, c.usableLocked()
+		if s == nil {
+			return false
+		}
+		if !cl.oneWay && s.inFlight >= s.maxInFlight() {
+			return true
+		}
+		c.waiting.remove(cl)
+		err := s.fits(cl)
+		if err == nil {
+			c.placeLocked(cl, s)
+			cl.parts.Add(1)
+		}
+		c.mu.Unlock()
+		if err != nil {
+			cl.end(err)
+		} else {
+			again = c.sendWaiting(cl, s)
+		}
+		c.mu.Lock()
+	}
+	return again
+}
+
+// sendWaiting sends one call that flush has placed, and reports whether the session's queue is full.
+func (c *Client) sendWaiting(cl *call, s *Session) (full bool) {
+	f := cl.frame(c.clock.Now())
+	wake, err := s.conn.Send(frameconn.Requests, &f, cl.late())
+	s.sending.Done()
+	if wake {
+		s.conn.Flush()
+	}
+	if cl.oneWay && err == nil {
+		cl.end(nil)
+		cl.release()
+		return false
+	}
+	c.mu.Lock()
+	slot := c.table.find(cl.id)
+	mine := cl.oneWay || slot != nil && slot.call == cl
+	id, cancelled, closed := cl.id, cl.cancelled, c.closed
+	if mine && err != nil {
+		if !cl.oneWay {
+			c.takeLocked(s, id)
+		}
+		cl.attempts--
+		cl.id = 0
+		full = errors.Is(err, frameconn.ErrFull)
+		if !cancelled && !closed {
+			c.waitLocked(cl)
+		}
+	}
+	c.mu.Unlock()
+	switch {
+	case mine && err != nil && (cancelled || closed):
+		cl.end(closedOr(closed, cl.spent()))
+	case mine && err == nil && cancelled:
+		if c.cancelOn(s, id) {
+			s.conn.Flush()
+		}
+	}
+	cl.release()
+	return full
+}
+
+func closedError() *Error { return fail(CodeCancelled, "the client is closed").because(ErrClosed) }
+
+func closedOr(closed bool, err *Error) *Error {
+	if closed {
+		return closedError()
+	}
+	return err
+}

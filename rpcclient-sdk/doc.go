@@ -1,0 +1,36 @@
+// Package rpcclient calls methods of other modules through a twohop mesh.
+//
+//	c, err := rpcclient.Dial("127.0.0.1:7070", rpcclient.Options{Module: "web"})
+//	if err != nil { ... }
+//	defer c.Close()
+//	reply, err := rpcclient.Call[HelloReply](ctx, c, "hello.Say", &HelloRequest{Name: "Ada"})
+//
+// # What an error says
+//
+// Every error of a call is an *Error, and its class is what a program needs first:
+//
+//	errors.Is(err, rpcclient.ErrNotExecuted)  it did not run, and will not: trying again is safe
+//	errors.Is(err, rpcclient.ErrExecuted)     it ran, and failed
+//	errors.Is(err, rpcclient.ErrUnknown)      it may have run: only what is idempotent is to be tried again
+//
+// Codes say more (errors.Is(err, rpcclient.CodeRateLimited)), fields of *Error all that is known. TIMEOUT and EXPIRED are
+// context.DeadlineExceeded as well, CANCELLED and CANCELLED_RUNNING context.Canceled.
+//
+// # State model
+//
+// A Client keeps one session with one node of the mesh open and moves to another node when that one drains or is lost.
+// Dial does not wait for it: calls that are made before wait in order, inside their budgets, at most 1,024 of them or 4 MiB.
+// All methods may be called concurrently.
+//
+// # Time
+//
+// A call's budget is the deadline of its context, or the option Timeout, or Options.Timeout, whichever is least; it travels
+// with the call, and no handler starts after it. A call ends at the latest 200 ms after its deadline: so long the client
+// waits for a node to say whether the call ran.
+//
+// # Failure
+//
+// What was never sent is sent on the next connection. What was sent on a connection that is lost ends with
+// CONNECTION_LOST, which is UNKNOWN, unless the call is Idempotent: then it is sent again, at most twice. A call that
+// nobody started because a node drains, or does not reach the instance, is sent through another node if there is one.
+package rpcclient
