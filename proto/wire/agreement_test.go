@@ -64,6 +64,9 @@ func wantStamped(t reporter, h []byte) {
 		t.Fatalf("stamped header is refused: %v\n%x", err, stamped)
 	}
 	wantAgreement(t, &after, stamped)
+	if after.Stamp.InvokerInstance == nil {
+		t.Fatalf("an empty field of the stamp is not written: %x", stamped)
+	}
 	want := wire.Stamp{
 		InvokerModule: []byte("web"), InvokerInstance: []byte{}, InvokerIP: []byte("unix"), IngressNode: []byte("n1"),
 		InvokerSession: math.MaxUint64, InvokerCall: 0, ReceivedAt: 1, Target: 3, MessageAttempt: 0, Fence: 7, LeaseMS: 30000,

@@ -75,6 +75,8 @@ func frameVectors() []frameVector {
 	bad("length 1 above the limit from a node", wire.MaxFrame+wire.NodeExtra, "BAD_REQUEST", "00101001"+zeros)
 	bad("length 2^31", wire.MaxFrame, "BAD_REQUEST", "80000000"+zeros)
 	bad("length 2^32-1", wire.MaxFrame, "BAD_REQUEST", "ffffffff"+zeros)
+	bad("length 27 is refused before the rest comes", wire.MaxFrame, "BAD_REQUEST", "0000001b")
+	bad("length 2^32-1 is refused before the rest comes", wire.MaxFrame, "BAD_REQUEST", "ffffffff")
 	bad("length in the wrong byte order", wire.MaxFrame, "BAD_REQUEST", "1c000000"+zeros)
 	bad("a GET of HTTP", wire.MaxFrame, "BAD_REQUEST", hex.EncodeToString([]byte("GET / HTTP/1.1\r\nHost: pay\r\n\r\n")))
 	bad("header 1 longer than the frame", wire.MaxFrame, "BAD_REQUEST", "0000001c 10000001"+zeros[8:])
