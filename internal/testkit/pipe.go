@@ -153,7 +153,7 @@ func (s *stream) read(b []byte) (int, error) {
 				s.mu.Lock()
 			}
 			n = copy(b[:n], s.buf)
-			s.buf = s.buf[:copy(s.buf, s.buf[n:])]
+			s.buf = s.buf[n:]
 			s.changed.Broadcast()
 			return n, nil
 		case s.ended != nil:
