@@ -34,6 +34,8 @@ type Options struct {
 	Session SessionOptions `yaml:"session"`
 	Calls   CallOptions    `yaml:"calls"`
 
+	// Listener takes the place of Listen, for programs that embed a node. The node closes it.
+	Listener net.Listener `yaml:"-"`
 	// Log takes events. Default slog.Default.
 	Log *slog.Logger `yaml:"-"`
 }

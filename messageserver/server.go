@@ -51,8 +51,10 @@ func New(o Options) (*Server, error) {
 	if s.sessions, err = session.New(s.sessionOptions()); err != nil {
 		return nil, err
 	}
-	if s.listener, err = listen(o.Listen); err != nil {
-		return nil, err
+	if s.listener = o.Listener; s.listener == nil {
+		if s.listener, err = listen(o.Listen); err != nil {
+			return nil, err
+		}
 	}
 	if o.Admin.Listen != "off" {
 		if s.admin, err = admin.New(o.Admin.Listen, s.adminSources()); err != nil {

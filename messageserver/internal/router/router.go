@@ -158,6 +158,9 @@ func (r *Router) budget(given time.Duration, m *method) time.Duration {
 // lookup finds the method that a request names.
 func (r *Router) lookup(req *wire.Request) (m *method, code wire.Code, why string) {
 	mod := r.table.Load().modules[string(req.Module)]
+	if req.Module[0] == '_' {
+		return nil, wire.Denied, "modules whose names begin with _ are the nodes' own"
+	}
 	if mod == nil {
 		return nil, wire.NoModule, "no instance of the module is registered"
 	}
@@ -167,6 +170,9 @@ func (r *Router) lookup(req *wire.Request) (m *method, code wire.Code, why strin
 			return mod.reserved, wire.OK, ""
 		}
 		return nil, wire.Unimplemented, "no instance of the module has the method"
+	}
+	if m.contract.Visibility == "admin" {
+		return nil, wire.Denied, "the method is for operators"
 	}
 	if req.Options&wire.Reachable != 0 {
 		return nil, wire.StoreUnavailable, "this node has no store for reachable calls"

@@ -37,13 +37,15 @@ func TestACallGoesThereAndBack(t *testing.T) {
 
 func TestRefusalsSayWhy(t *testing.T) {
 	h := newHouse(t, Options{})
-	one := h.serve("one", func(r *Registration) { r.Group = "eu" })
+	one := h.serve("one", func(r *Registration) { r.Group = "eu"; r.Methods["Reset"] = Contract{Visibility: "admin"} })
 	for _, c := range []struct {
 		name string
 		spec callSpec
 		want wire.Code
 	}{
 		{"no module", callSpec{method: "Charge", edit: func(r *wire.Request) { r.Module = []byte("nope") }}, wire.NoModule},
+		{"the nodes' own module", callSpec{method: "Charge", edit: func(r *wire.Request) { r.Module = []byte("_node") }}, wire.Denied},
+		{"a method for operators", callSpec{method: "Reset"}, wire.Denied},
 		{"no method", callSpec{method: "Nope"}, wire.Unimplemented},
 		{"no instance", callSpec{method: "Charge", edit: func(r *wire.Request) { r.Instance = []byte("two") }}, wire.NoInstance},
 		{"instance of another group", callSpec{method: "Charge", edit: func(r *wire.Request) { r.Instance, r.Group = []byte("one"), []byte("us") }}, wire.NoInstance},

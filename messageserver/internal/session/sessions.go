@@ -149,14 +149,19 @@ func (l *loginRate) take(now time.Duration) bool {
 	return true
 }
 
-// stamp returns the login stamp of a process: the one that it brings, else a new one.
+// maxStampLead bounds how far a module's claim may move this node's Lamport clock: one claim must not use it up.
+const maxStampLead = 1 << 32
+
+// stamp returns the login stamp of a process: the one that it brings, else a new one. A claim that no mesh can have come
+// to is not believed.
 func (s *Sessions) stamp(brought *pb.Stamp) *pb.Stamp {
-	if brought != nil {
-		for {
-			n := s.stamps.Load()
-			if brought.N <= n || s.stamps.CompareAndSwap(n, brought.N) {
-				return brought
-			}
+	for brought != nil {
+		n := s.stamps.Load()
+		if brought.N > n+maxStampLead {
+			break
+		}
+		if brought.N <= n || s.stamps.CompareAndSwap(n, brought.N) {
+			return brought
 		}
 	}
 	return &pb.Stamp{N: s.stamps.Add(1), Node: s.opts.Node}
