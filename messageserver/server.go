@@ -209,3 +209,14 @@ func (s *Server) Close() error {
 	})
 	return nil
 }
+
+// InFlight returns how many calls entered at this node and are not answered.
+func (s *Server) InFlight() int64 {
+	calls, _ := s.router.InFlight()
+	return calls
+}
+
+// HasInstance reports whether calls can reach an instance of a module from this node.
+func (s *Server) HasInstance(module, instance string) bool {
+	return s.router.HasInstance(module, instance)
+}

@@ -241,6 +241,16 @@ func (r *Router) HasModule(name string) bool {
 	return m != nil && slices.ContainsFunc(m.entries, func(e *entry) bool { return !e.draining })
 }
 
+// HasInstance reports whether an instance can be chosen.
+func (r *Router) HasInstance(module, instance string) bool {
+	m := r.table.Load().modules[module]
+	if m == nil {
+		return false
+	}
+	e := m.byName[instance]
+	return e != nil && !e.draining
+}
+
 // ModuleView describes a registered module, for people.
 type ModuleView struct {
 	Module    string         `json:"module"`
