@@ -1,0 +1,37 @@
+package admin
+
+import (
+	"net"
+	"net/http"
+	"strconv"
+)
+
+// hostsOf returns the names of a loopback listener.
+func hostsOf(addr *net.TCPAddr) map[string]bool {
+	hosts := make(map[string]bool)
+	for _, name := range []string{"localhost", "127.0.0.1", "::1", addr.IP.String()} {
+		hosts[net.JoinHostPort(name, strconv.Itoa(addr.Port))] = true
+	}
+	return hosts
+}
+
+// guard lets only requests pass that name this listener, only read, and are not another site's.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		switch site := r.Header.Get("Sec-Fetch-Site"); {
+		case !s.hosts[r.Host]:
+			refuse(w, http.StatusMisdirectedRequest, "the Host header is not a name of this listener: use http://"+s.Addr())
+		case site != "" && site != "none" && site != "same-origin":
+			refuse(w, http.StatusForbidden, "a page of another site asked: open the address itself")
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			h.Set("Allow", "GET, HEAD")
+			refuse(w, http.StatusMethodNotAllowed, "only GET and HEAD are answered here")
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}

@@ -1,0 +1,187 @@
+package admin
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metricsHandler answers /metrics from a registry of its own.
+func metricsHandler(src *Sources) http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		newCollector(src),
+	)
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}
+
+// collector reads the rooms' counters when it is asked. Labels have few values, all of them known: never a module, a
+// caller or a method.
+type collector struct {
+	src *Sources
+
+	info, started                                         *prometheus.Desc
+	submitted, settled, codes, inFlight, kept             *prometheus.Desc
+	oneWay, oneWayRefused, reroutes, retries, stale       *prometheus.Desc
+	registrations, replaced, modules, instances, methods  *prometheus.Desc
+	connections, refused, opened, open, answers, breaches *prometheus.Desc
+	cancels, badOneWay, slow                              *prometheus.Desc
+	frames, bytes, queued                                 *prometheus.Desc
+}
+
+func newCollector(src *Sources) *collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("twohop_"+name, help, labels, nil)
+	}
+	return &collector{
+		src:     src,
+		info:    desc("node_info", "The node; always 1.", "node", "mesh", "version"),
+		started: desc("node_start_time_seconds", "When the node started, Unix time."),
+
+		submitted: desc("calls_submitted_total", "Calls that entered here."),
+		settled:   desc("calls_settled_total", "Calls that were answered, by what is true of their handlers.", "class"),
+		codes:     desc("call_codes_total", "Calls that were answered, by status code.", "class", "code"),
+		inFlight:  desc("calls_in_flight", "Calls that entered here and are not answered."),
+		kept:      desc("calls_kept_bytes", "Memory of requests that are kept for another attempt."),
+
+		oneWay:        desc("oneway_calls_total", "One-way calls that were handed on."),
+		oneWayRefused: desc("oneway_calls_refused_total", "One-way calls that were dropped, by reason.", "reason"),
+		reroutes:      desc("call_reroutes_total", "Attempts that were made again because the one before had not started."),
+		retries:       desc("call_retries_total", "Attempts that were made again although the one before may have run."),
+		stale:         desc("call_stale_ends_total", "Ends of attempts that came after another one, and were dropped."),
+
+		registrations: desc("registrations_total", "Instances that registered."),
+		replaced:      desc("registrations_replaced_total", "Instances that another one of the same name replaced."),
+		modules:       desc("modules", "Modules that are registered."),
+		instances:     desc("instances", "Instances that are registered, by whether they can be chosen.", "state"),
+		methods:       desc("methods", "Methods of all modules that are registered."),
+
+		connections: desc("connections_accepted_total", "Connections of modules."),
+		refused:     desc("connections_refused_total", "Connections that ended before they were logged in."),
+		opened:      desc("sessions_opened_total", "Sessions that were logged in."),
+		open:        desc("sessions", "Connections that are open, by state and role; the role is empty before the login.", "state", "role"),
+		answers:     desc("session_answers_dropped_total", "Answers that were not handed on as they came, by reason.", "reason"),
+		cancels:     desc("session_unknown_cancels_total", "Cancels of calls that were not in flight."),
+		badOneWay:   desc("session_bad_oneway_total", "One-way calls that were malformed."),
+		breaches:    desc("session_breaches_total", "Connections ended by a breach of the protocol."),
+		slow:        desc("session_slow_total", "Connections ended because the module did not read."),
+
+		// Sums over what is open now: they fall when a session ends, so they are no counters.
+		frames: desc("open_sessions_frames", "Frames of the sessions that are open now, since they opened.", "direction"),
+		bytes:  desc("open_sessions_bytes", "Bytes of the sessions that are open now, since they opened.", "direction"),
+		queued: desc("sessions_queued_bytes", "Bytes that wait to be written to modules."),
+	}
+}
+
+// Describe says that the collector is asked each time.
+func (c *collector) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, to) }
+
+// Collect reads all counters.
+func (c *collector) Collect(to chan<- prometheus.Metric) {
+	e := emitter{to}
+	e.gauge(c.info, 1, c.src.Node, c.src.Mesh, c.src.Version)
+	e.gauge(c.started, float64(c.src.Started.UnixMilli())/1000)
+	c.collectCalls(e)
+	c.collectRegistry(e)
+	c.collectSessions(e)
+}
+
+func (c *collector) collectCalls(e emitter) {
+	n := c.src.Router.Counters()
+	e.counter(c.submitted, n.Submitted.Load())
+	for i := range n.Settled {
+		e.counter(c.settled, n.Settled[i].Load(), c.src.Classes[i])
+	}
+	assigned := make(map[int]bool, len(c.src.Codes))
+	for _, code := range c.src.Codes {
+		assigned[code.Number] = true
+		e.counter(c.codes, n.Codes[code.Number].Load(), code.Class, code.Name)
+		if refused := n.OneWayRefused[code.Number].Load(); refused > 0 {
+			e.counter(c.oneWayRefused, refused, code.Name)
+		}
+	}
+	var other uint64
+	for i := range n.Codes {
+		if !assigned[i] {
+			other += n.Codes[i].Load()
+		}
+	}
+	e.counter(c.codes, other, "", "other") // of modules that are newer than this node
+	calls, kept := c.src.Router.InFlight()
+	e.gauge(c.inFlight, float64(calls))
+	e.gauge(c.kept, float64(kept))
+	e.counter(c.oneWay, n.OneWay.Load())
+	e.counter(c.reroutes, n.Reroutes.Load())
+	e.counter(c.retries, n.Retries.Load())
+	e.counter(c.stale, n.Stale.Load())
+	e.counter(c.registrations, n.Registrations.Load())
+	e.counter(c.replaced, n.Replaced.Load())
+}
+
+func (c *collector) collectRegistry(e emitter) {
+	modules := c.src.Router.Registry(c.src.Now())
+	var ready, draining, methods int
+	for _, m := range modules {
+		methods += len(m.Methods)
+		for _, i := range m.Instances {
+			if i.Draining {
+				draining++
+			} else {
+				ready++
+			}
+		}
+	}
+	e.gauge(c.modules, float64(len(modules)))
+	e.gauge(c.methods, float64(methods))
+	e.gauge(c.instances, float64(ready), "ready")
+	e.gauge(c.instances, float64(draining), "draining")
+}
+
+func (c *collector) collectSessions(e emitter) {
+	n := c.src.SessionCounts()
+	e.counter(c.connections, n.Accepted)
+	e.counter(c.refused, n.Refused)
+	e.counter(c.opened, n.Opened)
+	e.counter(c.answers, n.LateAnswers, "late")
+	e.counter(c.answers, n.BrokenAnswers, "broken")
+	e.counter(c.answers, n.LostAnswers, "lost")
+	e.counter(c.cancels, n.UnknownCancels)
+	e.counter(c.badOneWay, n.BadOneWay)
+	e.counter(c.breaches, n.Breaches)
+	e.counter(c.slow, n.Slow)
+
+	type kind struct{ state, role string }
+	open := make(map[kind]int)
+	var sum Session
+	for _, s := range c.src.Sessions() {
+		open[kind{s.State, s.Role}]++
+		sum.FramesIn += s.FramesIn
+		sum.FramesOut += s.FramesOut
+		sum.BytesIn += s.BytesIn
+		sum.BytesOut += s.BytesOut
+		sum.QueuedBytes += s.QueuedBytes
+	}
+	for k, n := range open {
+		e.gauge(c.open, float64(n), k.state, k.role)
+	}
+	e.gauge(c.frames, float64(sum.FramesIn), "in")
+	e.gauge(c.frames, float64(sum.FramesOut), "out")
+	e.gauge(c.bytes, float64(sum.BytesIn), "in")
+	e.gauge(c.bytes, float64(sum.BytesOut), "out")
+	e.gauge(c.queued, float64(sum.QueuedBytes))
+}
+
+// emitter sends metrics.
+type emitter struct{ to chan<- prometheus.Metric }
+
+func (e emitter) counter(d *prometheus.Desc, v uint64, labels ...string) {
+	e.to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func (e emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	e.to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}

@@ -1,0 +1,89 @@
+package messageserver
+
+import (
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/twohop/twohop/messageserver/internal/admin"
+	"github.com/twohop/twohop/proto/wire"
+)
+
+// adminSources is what operators see of this node. The listener must be open.
+func (s *Server) adminSources() admin.Sources {
+	src := admin.Sources{
+		Node:          s.opts.Node,
+		Mesh:          s.opts.Mesh,
+		Version:       version(),
+		Started:       time.Now(),
+		Address:       s.Addr(),
+		Router:        s.router,
+		Now:           s.clock.Now,
+		Sessions:      s.observeSessions,
+		SessionCounts: s.observeCounts,
+		Needs:         s.sessions.Needs,
+		Listening:     s.listening,
+		Draining:      func() bool { return !s.listening() }, // whatever closes the listener makes Run drain
+		Consistency:   s.ConsistencyCheck,
+	}
+	for class := range wire.Unknown + 1 {
+		src.Classes = append(src.Classes, class.String())
+	}
+	for _, code := range wire.Codes() {
+		src.Codes = append(src.Codes, admin.Code{Number: int(code), Name: code.String(), Class: code.Class().String()})
+	}
+	return src
+}
+
+// listening reports whether the listener of modules is open.
+func (s *Server) listening() bool {
+	l, ok := s.listener.(syscall.Conn)
+	if !ok {
+		return true
+	}
+	raw, err := l.SyscallConn()
+	return err == nil && raw.Control(func(uintptr) {}) == nil
+}
+
+func (s *Server) observeSessions() []admin.Session {
+	views := s.sessions.List()
+	list := make([]admin.Session, 0, len(views))
+	for _, v := range views {
+		list = append(list, admin.Session{
+			State: v.State, Role: v.Role, FramesIn: v.FramesIn, FramesOut: v.FramesOut,
+			BytesIn: v.BytesIn, BytesOut: v.BytesOut, QueuedBytes: v.QueuedBytes, View: v,
+		})
+	}
+	return list
+}
+
+func (s *Server) observeCounts() admin.SessionCounts {
+	c := s.sessions.Counters()
+	return admin.SessionCounts{
+		Accepted: c.Accepted.Load(), Refused: c.Refused.Load(), Opened: c.Opened.Load(),
+		LateAnswers: c.LateAnswers.Load(), BrokenAnswers: c.BrokenAnswers.Load(), LostAnswers: c.LostAnswers.Load(),
+		UnknownCancels: c.UnknownCancels.Load(), BadOneWay: c.BadOneWay.Load(),
+		Breaches: c.Breaches.Load(), Slow: c.Slow.Load(),
+	}
+}
+
+// version is the one of this module in the running program, as the build recorded it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	const path = "github.com/twohop/twohop"
+	found := info.Main.Version
+	if info.Main.Path != path {
+		for _, dep := range info.Deps {
+			if dep.Path == path {
+				found = dep.Version
+			}
+		}
+	}
+	if found == "" {
+		return "unknown"
+	}
+	return found
+}
