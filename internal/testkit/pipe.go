@@ -123,9 +123,17 @@ type stream struct {
 }
 
 type deadline struct {
-	passed bool
-	timer  *time.Timer
-	set    int // which one: a timer that fires late is not the last one's
+	at    time.Time
+	timer *time.Timer // wakes who waits
+}
+
+func (d *deadline) passed() bool { return !d.at.IsZero() && time.Until(d.at) <= 0 }
+
+func (d *deadline) stop() {
+	if d.timer != nil {
+		d.timer.Stop()
+		d.timer = nil
+	}
 }
 
 func newStream(opts PipeOptions) *stream {
@@ -141,7 +149,7 @@ func (s *stream) read(b []byte) (int, error) {
 		switch {
 		case s.readerClosed:
 			return 0, net.ErrClosed
-		case s.reading.passed:
+		case s.reading.passed():
 			return 0, os.ErrDeadlineExceeded
 		case len(b) == 0:
 			return 0, nil
@@ -170,7 +178,7 @@ func (s *stream) write(b []byte) (n int, err error) {
 		switch {
 		case s.writerClosed:
 			return n, net.ErrClosed
-		case s.writing.passed:
+		case s.writing.passed():
 			return n, os.ErrDeadlineExceeded
 		case s.ended != nil || s.readerClosed:
 			return n, syscall.EPIPE
@@ -243,27 +251,14 @@ func (s *stream) setDeadline(d *deadline, t time.Time) error {
 		return net.ErrClosed
 	}
 	d.stop()
-	wait := time.Until(t)
-	d.passed = !t.IsZero() && wait <= 0
-	if !t.IsZero() && wait > 0 {
-		set := d.set
+	d.at = t
+	if wait := time.Until(t); !t.IsZero() && wait > 0 {
 		d.timer = time.AfterFunc(wait, func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if d.set == set {
-				d.passed = true
-				s.changed.Broadcast()
-			}
+			s.changed.Broadcast()
 		})
 	}
 	s.changed.Broadcast()
 	return nil
-}
-
-func (d *deadline) stop() {
-	d.set++
-	if d.timer != nil {
-		d.timer.Stop()
-		d.timer = nil
-	}
 }
