@@ -41,25 +41,33 @@ func (c *Client) nextAddress() string {
 	return a.learnt[i-len(a.given)]
 }
 
-// learn notes nodes. Those to prefer are tried next.
-func (c *Client) learn(nodes []*pb.Node, prefer bool) {
+// learn notes nodes.
+func (c *Client) learn(nodes []*pb.Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a := &c.addresses
-	if prefer {
-		a.preferred = nil
-	}
 	for _, node := range nodes {
 		address := node.GetAddress()
 		if checkAddress(address) != nil || len(a.learnt) >= maxLearnt {
 			continue
 		}
 		a.nodes[node.GetName()] = address
-		if prefer {
-			a.preferred = append(a.preferred, address)
-		}
 		if !slices.Contains(a.given, address) && !slices.Contains(a.learnt, address) {
 			a.learnt = append(a.learnt, address)
+		}
+	}
+}
+
+// prefer has nodes tried next that the node of s names, which does not want the session any more.
+func (c *Client) prefer(s *Session, nodes []*pb.Node) {
+	c.learn(nodes)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.addresses.preferred = nil
+	for _, node := range nodes {
+		address := node.GetAddress()
+		if checkAddress(address) == nil && address != s.address && (s.node == "" || node.GetName() != s.node) {
+			c.addresses.preferred = append(c.addresses.preferred, address)
 		}
 	}
 }

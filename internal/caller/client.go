@@ -41,7 +41,8 @@ type Client struct {
 	sweeper   *time.Timer
 	nextSweep time.Duration // 0: the sweep does not run
 	started   bool
-	stopping  bool // no session follows
+	opened    chan struct{} // closed when a session opens, and replaced
+	stopping  bool          // no session follows
 	closed    bool
 
 	kick     chan struct{} // one slot: a call waits and a session is open
@@ -57,7 +58,7 @@ func New(opts Options) (*Client, error) {
 	}
 	c := &Client{
 		opts: opts, clock: frameconn.NewClock(), table: newTable(),
-		kick: make(chan struct{}, 1), replaced: make(chan struct{}),
+		kick: make(chan struct{}, 1), replaced: make(chan struct{}), opened: make(chan struct{}),
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	given := slices.Clone(opts.Addresses)

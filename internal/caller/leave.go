@@ -12,7 +12,7 @@ import (
 
 // leave takes a session out of use for new calls: a GOAWAY came.
 func (c *Client) leave(s *Session, g *pb.Goaway) {
-	c.learn(g.GetTry(), true)
+	c.prefer(s, g.GetTry())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.leaving {

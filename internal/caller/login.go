@@ -38,6 +38,7 @@ func (p *path) connect(ctx context.Context, address string) (*Session, error) {
 	if c.opts.Server != nil {
 		options.Stalled = deadAfter
 	}
+	frameconn.TuneTCP(nc)
 	s.conn = frameconn.New(nc, options)
 	login, err := s.login()
 	if err != nil {
@@ -140,7 +141,7 @@ func (s *Session) refuse(r *pb.Refuse) error {
 	for _, node := range r.GetTry() {
 		s.refused.Try = append(s.refused.Try, node.GetName())
 	}
-	s.client.learn(r.GetTry(), true)
+	s.client.prefer(s, r.GetTry())
 	return s.refused
 }
 
@@ -166,7 +167,7 @@ func (s *Session) welcome(w *pb.Welcome) error {
 		c.stamp = w.GetStamp()
 	}
 	c.mu.Unlock()
-	c.learn(w.GetNodes(), false)
+	c.learn(w.GetNodes())
 	close(s.welcomed)
 	if c.opts.Server != nil {
 		c.report(s)
@@ -188,14 +189,15 @@ func limitsOf(l *pb.Limits) *pb.Limits {
 	return l
 }
 
-// SetMethods replaces what a server offers. Open sessions are told.
-func (c *Client) SetMethods(methods []*pb.Method) error {
+// SetMethods replaces what a server offers, unless a greater version is known. Open sessions are told.
+func (c *Client) SetMethods(methods []*pb.Method, version uint64) error {
 	if err := wire.CheckMethods(methods); err != nil {
 		return fmt.Errorf("caller: %w", err)
 	}
 	c.reporting.Lock()
-	c.methods = methods
-	c.methodsVersion++
+	if version > c.methodsVersion {
+		c.methods, c.methodsVersion = methods, version
+	}
 	c.reporting.Unlock()
 	for _, s := range c.sessionsNow() {
 		select {

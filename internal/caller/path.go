@@ -103,6 +103,8 @@ func (p *path) serve(ctx context.Context, s *Session) {
 	s.usable = !s.leaving && !c.closed
 	if s.usable {
 		c.usable = append(c.usable, s)
+		close(c.opened)
+		c.opened = make(chan struct{})
 	}
 	c.refusal = nil
 	c.mu.Unlock()

@@ -1,6 +1,7 @@
 package caller
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -74,6 +75,25 @@ func (c *Client) Open() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.usable) > 0
+}
+
+// WaitOpen waits until a session takes calls.
+func (c *Client) WaitOpen(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		open, opened := len(c.usable) > 0, c.opened
+		c.mu.Unlock()
+		if open {
+			return nil
+		}
+		select {
+		case <-opened:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.ctx.Done():
+			return ErrClosed
+		}
+	}
 }
 
 // counters are a client's counters; the names are those of Stats.

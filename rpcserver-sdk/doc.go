@@ -1,0 +1,42 @@
+// Package rpcserver offers methods to a twohop mesh, and calls others.
+//
+//	s := rpcserver.New(rpcserver.Options{Module: "hello", Addresses: []string{"127.0.0.1:7070"}})
+//	rpcserver.Handle(s, "Say", func(ctx context.Context, in *HelloRequest) (*HelloReply, error) {
+//		return &HelloReply{Text: "Hello, " + in.Name}, nil
+//	}, rpcserver.Idempotent())
+//	err := s.Run(ctx)
+//
+// # A request's way
+//
+//	reader ──► queue ──► worker: time left? ──► interceptors ──► handler ──► answer
+//	  │          │ full: OVERLOADED   │ no: EXPIRED
+//	  └─ Inline: on the reader itself
+//
+// The reader never waits for handlers. Workers start as there is work, at most Options.Concurrency of them, and end when
+// there was none for a while.
+//
+// # What callers are told
+//
+// The handler's result; APP_ERROR for an error that it returns (Errorf gives it a code that programs can tell apart, and
+// whatever else it returns counts as well: it ran); HANDLER_PANIC; ANSWER_LOST for a result that cannot be encoded or is too
+// large. Before it runs: BAD_REQUEST for a body that cannot be decoded, UNIMPLEMENTED, OVERLOADED, EXPIRED, CANCELLED. Those
+// say NOT_EXECUTED, and that is true: the handler did not start.
+//
+// # Time
+//
+// A handler is not started when the caller's time is up, unless the method is AllowLate or the call RunLate. The context of
+// a handler carries the time that is left as its deadline, and is cancelled when the caller gives up; calls made with it
+// inherit the rest.
+//
+// # State model
+//
+//	new ──Run──► connecting ⇄ open ──ctx of Run done──► draining ──► stopped
+//
+// While it is not connected a Server keeps trying, with jitter. Draining, it asks for no new requests, ends those it has
+// within Options.DrainTimeout, then cancels the contexts of what still runs.
+//
+// # Failure
+//
+// When a session is lost, what was not started from it is dropped; what runs ends, and its answers are dropped. Another
+// process that logs in with the same module and instance ends Run (ErrReplaced).
+package rpcserver

@@ -1,0 +1,134 @@
+package rpcserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/twohop/twohop/internal/caller"
+	"github.com/twohop/twohop/proto/wire"
+)
+
+// task is one request from its arrival to its answer. It is a handler's context and request, too, and is not used again:
+// handlers may keep their context.
+type task struct {
+	handlerContext
+
+	// Static once queued.
+	asked   Request
+	session *caller.Session
+	callID  uint64
+	method  *method
+	key     string        // of SerialByKey
+	queued  time.Duration // on the server's clock
+	due     time.Duration // when the caller's time is up; 0: never
+	late    bool          // run it although its time is up
+	oneWay  bool
+	body    *[]byte // the pooled buffer behind asked.Body, or nil
+
+	// Guarded by queue.mu.
+	next, prev *task
+}
+
+// bodies holds buffers for bodies of requests and for encoded answers.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+// largestKept bounds the buffers in the pool.
+const largestKept = 64 << 10
+
+// keepBody copies a body that is valid only while the reader is here.
+func (t *task) keepBody(body []byte) {
+	if len(body) == 0 {
+		return
+	}
+	if len(body) > largestKept {
+		t.asked.Body = append([]byte(nil), body...)
+		return
+	}
+	t.body = bodies.Get().(*[]byte)
+	*t.body = append((*t.body)[:0], body...)
+	t.asked.Body = *t.body
+}
+
+// free gives the buffers back, once the answer is queued.
+func (t *task) free() {
+	if t.body != nil {
+		bodies.Put(t.body)
+		t.body, t.asked.Body = nil, nil
+	}
+}
+
+// run is what a worker does with a task.
+func (s *Server) run(t *task) {
+	defer t.session.End()
+	defer t.free()
+	if !t.session.Open() {
+		s.stats.dropped.Add(1)
+		return
+	}
+	if t.due != 0 && !t.late && s.client.Clock().Now() >= t.due {
+		s.stats.expired.Add(1)
+		s.refuse(t, wire.Expired, "its time was up before the handler could start", 0, false)
+		return
+	}
+	s.handle(t, false)
+}
+
+// handle runs the handler and answers. reader says that this is the session's reader.
+func (s *Server) handle(t *task, reader bool) {
+	scratch := bodies.Get().(*[]byte)
+	t.asked.scratch = (*scratch)[:0]
+	through := false
+	defer func() {
+		t.end(context.Canceled)
+		if !through { // a panic, or the end of the goroutine
+			cause := recover()
+			s.panicked(t, cause)
+			s.refuse(t, wire.HandlerPanic, "the handler crashed", 0, reader)
+		}
+		if cap(*scratch) <= largestKept {
+			bodies.Put(scratch)
+		}
+	}()
+	body, err := t.method.handle(&t.handlerContext, &t.asked)
+	through = true
+	if err != nil {
+		s.answerError(t, err, reader)
+		return
+	}
+	s.answer(t, body, reader)
+	if t.asked.encoded && cap(body) > cap(*scratch) {
+		*scratch = body[:0] // it has grown
+	}
+}
+
+// panicked tells the log of a panic.
+func (s *Server) panicked(t *task, cause any) {
+	s.stats.panics.Add(1)
+	reason := fmt.Sprint(cause)
+	if cause == nil {
+		reason = "the handler ended its goroutine"
+	}
+	s.seldom(t.method.name+" "+reason, func(unsaid int) {
+		s.opts.Logger.Error("handler crashed", "method", t.method.name, "panic", reason, "rpc_id", t.asked.rpcID,
+			"unsaid", unsaid, "stack", string(debug.Stack()))
+	})
+}
+
+// answerError answers with what the handler, or the SDK instead of it, says.
+func (s *Server) answerError(t *task, err error, reader bool) {
+	var v *verdict
+	if errors.As(err, &v) {
+		code := v.code
+		if code.Class() == wire.NotExecuted && t.asked.started {
+			code = wire.AnswerLost // an interceptor tried again after the handler had run
+		}
+		s.refuse(t, code, v.Error(), 0, reader)
+		return
+	}
+	s.stats.failed.Add(1)
+	s.respond(t, wire.AppError, appErrorHeader(err), nil, reader)
+}
