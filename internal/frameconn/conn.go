@@ -100,11 +100,12 @@ type Conn struct {
 	joinBytes int
 
 	heard    atomic.Int64  // when the last byte came, ns of the clock
-	maxFrame atomic.Uint32 // Options.MaxFrame, until SetLimits
-	maxMsg   atomic.Int64  // Options.MaxMessage, until SetLimits
+	maxFrame atomic.Uint32 // Limits.MaxFrame
+	maxMsg   atomic.Int64  // Limits.MaxMessage
 
-	// Guarded by mu.
+	// Guarded by mu. Only the reader writes limits, and may read them without it.
 	mu       sync.Mutex
+	limits   Limits
 	drained  sync.Cond // the queue got shorter, the writer ended, or the connection closed
 	lanes    [lanes]lane
 	hands    hands // what the writer has taken; its chunks and parts are the writer's own
@@ -130,24 +131,17 @@ type Conn struct {
 func New(nc net.Conn, opts Options) *Conn {
 	c := &Conn{nc: nc, opts: opts.withDefaults(), done: make(chan struct{})}
 	c.clock = c.opts.Clock
+	c.limits = c.opts.limits()
 	c.run = c.write
 	c.drained.L = &c.mu
 	c.deadline = -time.Hour
-	c.maxFrame.Store(c.opts.MaxFrame)
-	c.maxMsg.Store(int64(c.opts.MaxMessage))
+	c.SetLimits(c.opts.MaxFrame, c.opts.MaxMessage)
 	if !c.opts.Accepts {
 		ch := c.lanes[Control].tail(c.clock.Now(), len(wire.Preface))
 		ch.buf = append(ch.buf, wire.Preface...)
 		c.queued = len(wire.Preface)
 	}
 	return c
-}
-
-// SetLimits changes the bounds on incoming frames and messages, in bytes: a login is small, a call need not be. Called
-// from Handler.Frame it holds from the next frame on.
-func (c *Conn) SetLimits(frame uint32, message int) {
-	c.maxFrame.Store(frame)
-	c.maxMsg.Store(int64(message))
 }
 
 // Arrived returns the moment from which on the messages of this batch may have been waiting: the last one at which the

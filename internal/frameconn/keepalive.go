@@ -8,20 +8,23 @@ import (
 
 // startPulseLocked starts the one timer of a connection: after silence it pings, after more it closes.
 func (c *Conn) startPulseLocked() {
-	if c.closed || c.opts.Heartbeat == 0 && c.opts.Dead == 0 {
-		return
+	if c.pulse != nil {
+		c.pulse.Stop()
+		c.pulse = nil
 	}
-	c.pulse = time.AfterFunc(c.nextPulse(0), c.beat)
+	if !c.closed && (c.limits.Heartbeat > 0 || c.limits.Dead > 0) {
+		c.pulse = time.AfterFunc(c.nextPulseLocked(0), c.beat)
+	}
 }
 
-// nextPulse returns how long to wait before a silence has to be looked at again.
-func (c *Conn) nextPulse(silent time.Duration) time.Duration {
-	wait := c.opts.Dead - silent
-	if beat := c.opts.Heartbeat; beat > 0 {
+// nextPulseLocked returns how long to wait before a silence has to be looked at again.
+func (c *Conn) nextPulseLocked(silent time.Duration) time.Duration {
+	wait := c.limits.Dead - silent
+	if beat := c.limits.Heartbeat; beat > 0 {
 		if silent < beat {
 			beat -= silent
 		}
-		if c.opts.Dead == 0 || beat < wait {
+		if c.limits.Dead == 0 || beat < wait {
 			wait = beat
 		}
 	}
@@ -29,27 +32,24 @@ func (c *Conn) nextPulse(silent time.Duration) time.Duration {
 }
 
 func (c *Conn) beat() {
-	c.mu.Lock()
-	heartbeat, dead := c.opts.Heartbeat, c.opts.Dead
-	c.mu.Unlock()
 	now := c.clock.Now()
 	heard := time.Duration(c.heard.Load())
 	// While this process did not run, it could not hear.
 	silent := now - heard - c.clock.Stalled(heard, now)
-	if dead > 0 && silent >= dead {
-		c.Close(ErrDead)
-		return
+	c.mu.Lock()
+	limits := c.limits
+	if !c.closed && c.pulse != nil {
+		c.pulse.Reset(c.nextPulseLocked(silent))
 	}
-	if heartbeat > 0 && silent >= heartbeat {
+	c.mu.Unlock()
+	switch {
+	case limits.Dead > 0 && silent >= limits.Dead:
+		c.Close(ErrDead)
+	case limits.Heartbeat > 0 && silent >= limits.Heartbeat:
 		ping := wire.Frame{Kind: wire.KindPing, CallID: uint64(now)}
 		if wake, err := c.Send(Control, &ping, false); err == nil && wake {
 			c.Flush()
 		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closed {
-		c.pulse.Reset(c.nextPulse(silent))
 	}
 }
 

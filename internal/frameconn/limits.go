@@ -12,15 +12,27 @@ type Limits struct {
 	Heartbeat, Dead time.Duration
 }
 
+func (o *Options) limits() Limits {
+	return Limits{
+		MaxFrame: o.MaxFrame, MaxMessage: o.MaxMessage, Queue: o.Queue, PauseReading: o.PauseReading,
+		Heartbeat: o.Heartbeat, Dead: o.Dead,
+	}
+}
+
 // Adopt puts other limits in force. It is for Handler.Frame: it holds from the next frame on.
 func (c *Conn) Adopt(l Limits) {
 	o := Options{MaxFrame: l.MaxFrame, MaxMessage: l.MaxMessage, Queue: l.Queue}.withDefaults()
-	c.SetLimits(o.MaxFrame, o.MaxMessage)
+	l.MaxFrame, l.MaxMessage, l.Queue = o.MaxFrame, o.MaxMessage, o.Queue
+	c.SetLimits(l.MaxFrame, l.MaxMessage)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pulse != nil {
-		c.pulse.Stop()
-	}
-	c.opts.Queue, c.opts.PauseReading, c.opts.Heartbeat, c.opts.Dead = o.Queue, l.PauseReading, l.Heartbeat, l.Dead
+	c.limits = l
 	c.startPulseLocked()
+}
+
+// SetLimits changes the bounds on incoming frames and messages only, in bytes. Called from Handler.Frame it holds from
+// the next frame on.
+func (c *Conn) SetLimits(frame uint32, message int) {
+	c.maxFrame.Store(frame)
+	c.maxMsg.Store(int64(message))
 }

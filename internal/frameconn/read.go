@@ -158,17 +158,17 @@ func (c *Conn) fill() error {
 
 // pause waits while a pure caller does not take its answers. It ends when the queue is down to half.
 func (c *Conn) pause() {
-	if !c.opts.PauseReading {
+	if !c.limits.PauseReading {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.queued <= c.opts.Queue/4*3 {
+	if c.queued <= c.limits.Queue/4*3 {
 		return
 	}
 	slow := time.AfterFunc(c.opts.WriteTimeout, func() { c.Close(ErrSlow) })
 	defer slow.Stop()
-	for c.queued > c.opts.Queue/2 && !c.closed {
+	for c.queued > c.limits.Queue/2 && !c.closed {
 		c.drained.Wait()
 	}
 }

@@ -1,6 +1,7 @@
 package frameconn
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -77,11 +78,11 @@ func (c *Conn) refusalLocked(l Lane, now time.Duration) error {
 	full := false
 	switch l {
 	case Control:
-		full = c.queued >= c.opts.Queue+controlReserve
+		full = c.queued >= c.limits.Queue+controlReserve
 	case Answers:
-		full = c.queued >= c.opts.Queue
+		full = c.queued >= c.limits.Queue
 	default:
-		full = c.queued >= c.opts.Queue || c.requests >= c.opts.Queue/2 || now-c.oldestLocked(now) >= staleQueue
+		full = c.queued >= c.limits.Queue || c.requests >= c.limits.Queue/2 || now-c.oldestLocked(now) >= staleQueue
 	}
 	if full {
 		return ErrFull
@@ -91,14 +92,14 @@ func (c *Conn) refusalLocked(l Lane, now time.Duration) error {
 
 // refused counts, and gives up a pure caller that does not take its answers.
 func (c *Conn) refused(l Lane, err error) {
-	if err != ErrFull {
+	if !errors.Is(err, ErrFull) {
 		return
 	}
 	c.stats.full.Add(1)
 	c.mu.Lock()
-	pausing := c.opts.PauseReading
+	slow := l == Answers && c.limits.PauseReading
 	c.mu.Unlock()
-	if l == Answers && pausing {
+	if slow {
 		c.Close(ErrSlow)
 	}
 }

@@ -212,16 +212,3 @@ func TestNothingIsHandedOverAfterClose(t *testing.T) {
 		}
 	}
 }
-
-func TestSetLimits(t *testing.T) {
-	a, b := pair(t, testkit.PipeOptions{}, Options{}, Options{MaxFrame: wire.LoginLimit, MaxMessage: wire.LoginLimit})
-	b.onFrame = func(*wire.Frame) error {
-		b.conn.SetLimits(wire.MaxFrame, wire.MaxMessage)
-		return nil
-	}
-	a.send(control(wire.KindLogin), request(1, 100<<10)) // in one batch, perhaps
-	b.wantSame(control(wire.KindLogin), request(1, 100<<10))
-	b.conn.SetLimits(wire.LoginLimit, wire.LoginLimit)
-	a.send(request(2, wire.LoginLimit+1))
-	b.wantBreach(wire.BadRequest)
-}

@@ -100,7 +100,7 @@ func (c *Conn) settleLocked() {
 		}
 	}
 	*h = hands{}
-	if c.opts.PauseReading {
+	if c.limits.PauseReading {
 		c.drained.Broadcast()
 	}
 }
