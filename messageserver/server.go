@@ -220,3 +220,6 @@ func (s *Server) InFlight() int64 {
 func (s *Server) HasInstance(module, instance string) bool {
 	return s.router.HasInstance(module, instance)
 }
+
+// HasModule reports whether calls can reach some instance of a module from this node.
+func (s *Server) HasModule(module string) bool { return s.router.HasModule(module) }

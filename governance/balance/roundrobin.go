@@ -22,6 +22,7 @@ type roundRobin struct {
 	// Static after construction.
 	strides []uint32 // weight / heaviest weight, in units of 1/2³²
 	tickets uint64   // at most so many per pick
+	oldest  *governance.Instance
 
 	_ [64]byte // keeps the counter off the cache line of what all read
 
@@ -34,6 +35,9 @@ func newRoundRobin(s set) *roundRobin {
 	heaviest := 0.0
 	for _, m := range s.members {
 		heaviest = max(heaviest, m.weight)
+		if r.oldest == nil || m.instance.Since < r.oldest.Since {
+			r.oldest = m.instance
+		}
 	}
 	for n, m := range s.members {
 		r.strides[n] = uint32(max(1, m.weight/heaviest*everyTurn))
@@ -62,13 +66,16 @@ func (r *roundRobin) Pick(now time.Duration, c governance.Choice) *governance.In
 	return begin(r.byChance(now, c.Tried))
 }
 
-// hasTurn reports whether member n is picked in this round: whether adding its stride once more crosses a whole number.
+// hasTurn reports whether member n is picked in this round: whether adding its stride once more crosses a whole number. A
+// slow start leaves out turns by chance, as many as the member's share is behind that of the oldest one: a stride that
+// changed with time would move the phase of all rounds, and members that are all new must simply take turns.
 func (r *roundRobin) hasTurn(now time.Duration, n uint64, round uint32) bool {
 	const golden = 0x9E3779B9 // 2³² / φ: neighbours of equal weight pause in different rounds
 	stride := r.strides[n]
-	if ramp := r.members[n].instance.Ramp(now); ramp < 1 {
-		stride = uint32(float64(stride) * ramp)
-	}
 	at := round*stride + uint32(n)*golden
-	return at+stride < at
+	if at+stride >= at {
+		return false
+	}
+	ramp := r.members[n].instance.Ramp(now)
+	return ramp == 1 || fraction(r.rnd())*r.oldest.Ramp(now) < ramp
 }

@@ -3,6 +3,7 @@ package balance
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/twohop/twohop/governance"
 )
@@ -107,5 +108,30 @@ func TestRoundRobinNeverTurnsForEver(t *testing.T) {
 	}
 	if got := instances[0].Outstanding(); got < 95 {
 		t.Errorf("the heaviest got %d of 100", got)
+	}
+}
+
+// Members that have all just logged in, a little apart, take turns: the slow start is of one against the others.
+func TestRoundRobinOfNewMembersIsEven(t *testing.T) {
+	for range 50 {
+		base := time.Second
+		picker := New(RoundRobin, []*governance.Instance{
+			governance.NewInstance("one", "1", 0, base),
+			governance.NewInstance("two", "2", 0, base+time.Millisecond),
+			governance.NewInstance("three", "3", 0, base+2*time.Millisecond),
+		}, nil)
+		seen := map[string]int{}
+		now := base + 3*time.Millisecond
+		for range 60 {
+			now += 300 * time.Microsecond
+			i := picker.Pick(now, governance.Choice{})
+			seen[i.Name]++
+			picker.Done(now, i, governance.Succeeded)
+		}
+		for name, n := range seen {
+			if n < 18 || n > 22 {
+				t.Fatalf("%s was picked %d times of 60: %v", name, n, seen)
+			}
+		}
 	}
 }
