@@ -83,7 +83,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.client.Start()
 	asking, stopAsking := context.WithCancel(ctx)
 	var asked sync.WaitGroup
-	for module := range s.needs {
+	for _, module := range s.opts.Needs {
 		asked.Go(func() { s.ask(asking, module) })
 	}
 	var err error
