@@ -1,0 +1,5 @@
+//go:build !race
+
+package frameconn
+
+const raceEnabled = false
