@@ -157,16 +157,16 @@ func (r *Router) budget(given time.Duration, m *method) time.Duration {
 
 // lookup finds the method that a request names.
 func (r *Router) lookup(req *wire.Request) (m *method, code wire.Code, why string) {
-	mod := r.table.Load().modules[string(req.Module)]
-	if req.Module[0] == '_' {
-		return nil, wire.Denied, "modules whose names begin with _ are the nodes' own"
+	if req.Module[0] == '_' || string(req.Method) == "_ping" {
+		return nil, wire.Denied, "modules whose names begin with _, and the method _ping, are the nodes' own"
 	}
+	mod := r.table.Load().modules[string(req.Module)]
 	if mod == nil {
 		return nil, wire.NoModule, "no instance of the module is registered"
 	}
 	m = mod.methods[string(req.Method)]
 	if m == nil {
-		if len(req.Method) > 0 && req.Method[0] == '_' {
+		if req.Method[0] == '_' {
 			return mod.reserved, wire.OK, ""
 		}
 		return nil, wire.Unimplemented, "no instance of the module has the method"

@@ -45,6 +45,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 	}{
 		{"no module", callSpec{method: "Charge", edit: func(r *wire.Request) { r.Module = []byte("nope") }}, wire.NoModule},
 		{"the nodes' own module", callSpec{method: "Charge", edit: func(r *wire.Request) { r.Module = []byte("_node") }}, wire.Denied},
+		{"the nodes' own method", callSpec{method: "_ping"}, wire.Denied},
 		{"a method for operators", callSpec{method: "Reset"}, wire.Denied},
 		{"no method", callSpec{method: "Nope"}, wire.Unimplemented},
 		{"no instance", callSpec{method: "Charge", edit: func(r *wire.Request) { r.Instance = []byte("two") }}, wire.NoInstance},
@@ -66,7 +67,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 		{method: "Charge", edit: func(r *wire.Request) { r.Group = []byte("eu") }},
 		{method: "Charge", edit: func(r *wire.Request) { r.Instance = []byte("one") }},
 		{method: "Charge", edit: func(r *wire.Request) { r.Instance, r.Group = []byte("one"), []byte("eu") }},
-		{method: "_ping"},
+		{method: "_outcome"},
 	} {
 		before := one.got()
 		o, _, _ := h.submit(spec)

@@ -15,6 +15,15 @@ type table struct {
 	modules map[string]*module
 }
 
+// find returns the entry of an instance, or nil.
+func (t *table) find(module, instance string) *entry {
+	m := t.modules[module]
+	if m == nil {
+		return nil
+	}
+	return m.byName[instance]
+}
+
 // module is a module's part of a table, immutable.
 type module struct {
 	name    string
@@ -167,34 +176,37 @@ func (r *Router) swapLocked(name string, change func(entries []*entry) []*entry)
 	r.table.Store(next)
 }
 
-// Register adds an instance, or replaces the one with the same module and instance name: the newer process wins, and the
-// older is told by Target.Replace. An older session of the same process is replaced, too.
+// Register adds an instance. Of two processes that claim one (module, instance) the one with the greater stamp has it,
+// whichever comes first; of two sessions of one process the newer one. The other is told by Target.Replace.
 func (r *Router) Register(reg Registration, now time.Duration) {
 	r.mu.Lock()
-	var replaced Target
-	r.swapLocked(reg.Module, func(entries []*entry) []*entry {
-		fresh := &entry{Registration: reg}
-		for i, e := range entries {
-			if e.Instance != reg.Instance {
-				continue
-			}
-			replaced = e.Path.Target
-			if e.UUID == reg.UUID && max(e.Weight, 1) == max(reg.Weight, 1) {
-				fresh.pick = e.pick // the same process: its slow start and its outstanding calls go on
-			}
-			entries = slices.Delete(entries, i, i+1)
-			break
+	var loser Target
+	if e := r.table.Load().find(reg.Module, reg.Instance); e != nil && e.Path.Target != reg.Path.Target {
+		loser = e.Path.Target
+		if e.UUID != reg.UUID && reg.Stamp.compare(e.Stamp) < 0 {
+			loser = reg.Path.Target
 		}
-		if fresh.pick == nil {
-			fresh.pick = governance.NewInstance(reg.Instance, reg.UUID, reg.Weight, now)
-		}
-		return append(entries, fresh)
-	})
+	}
+	if loser == nil || loser != reg.Path.Target {
+		r.swapLocked(reg.Module, func(entries []*entry) []*entry {
+			fresh := &entry{Registration: reg}
+			if i := slices.IndexFunc(entries, func(e *entry) bool { return e.Instance == reg.Instance }); i >= 0 {
+				if e := entries[i]; e.UUID == reg.UUID && max(e.Weight, 1) == max(reg.Weight, 1) {
+					fresh.pick = e.pick // the same process: its slow start and its outstanding calls go on
+				}
+				entries = slices.Delete(entries, i, i+1)
+			}
+			if fresh.pick == nil {
+				fresh.pick = governance.NewInstance(reg.Instance, reg.UUID, reg.Weight, now)
+			}
+			return append(entries, fresh)
+		})
+	}
 	r.mu.Unlock()
 	r.counters.Registrations.Add(1)
-	if replaced != nil && replaced != reg.Path.Target {
+	if loser != nil {
 		r.counters.Replaced.Add(1)
-		replaced.Replace()
+		loser.Replace()
 	}
 }
 
@@ -243,11 +255,7 @@ func (r *Router) HasModule(name string) bool {
 
 // HasInstance reports whether an instance can be chosen.
 func (r *Router) HasInstance(module, instance string) bool {
-	m := r.table.Load().modules[module]
-	if m == nil {
-		return false
-	}
-	e := m.byName[instance]
+	e := r.table.Load().find(module, instance)
 	return e != nil && !e.draining
 }
 

@@ -32,6 +32,42 @@ func TestTheNewerProcessTakesTheName(t *testing.T) {
 	h.check()
 }
 
+func TestTheGreaterStampTakesTheName(t *testing.T) {
+	stamped := func(uuid string, n uint64, node string) func(*Registration) {
+		return func(r *Registration) { r.UUID, r.Stamp = uuid, Stamp{n, node} }
+	}
+	for _, c := range []struct {
+		name        string
+		first, then func(*Registration)
+		thenWins    bool
+	}{
+		{"a newer process", stamped("x", 7, "a"), stamped("y", 8, "a"), true},
+		{"an older one that comes back", stamped("y", 8, "a"), stamped("x", 7, "a"), false},
+		{"the greater node", stamped("x", 7, "a"), stamped("y", 7, "b"), true},
+		{"the lesser node", stamped("y", 7, "b"), stamped("x", 7, "a"), false},
+		{"the same process, whatever it says", stamped("x", 7, "a"), stamped("x", 6, "a"), true},
+	} {
+		h := newHouse(t, Options{})
+		one, two := h.serve("one", c.first), h.serve("one", c.then)
+		if one.replaced != c.thenWins || two.replaced == c.thenWins {
+			t.Errorf("%s: replaced %v and %v", c.name, one.replaced, two.replaced)
+		}
+		winner := one
+		if c.thenWins {
+			winner = two
+		}
+		o, _, _ := h.submit(callSpec{method: "Move"})
+		winner.end(winner.last().CallID, End{Code: wire.OK})
+		o.want(t, wire.OK)
+		h.r.Unregister("pay", one)
+		h.r.Unregister("pay", two)
+		if h.r.HasModule("pay") {
+			t.Errorf("%s: the module is still there", c.name)
+		}
+		h.check()
+	}
+}
+
 func TestTheSameProcessKeepsItsCounters(t *testing.T) {
 	h := newHouse(t, Options{})
 	first := h.serve("one")

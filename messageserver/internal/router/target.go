@@ -1,6 +1,8 @@
 package router
 
 import (
+	"cmp"
+
 	"github.com/twohop/twohop/proto/wire"
 )
 
@@ -14,7 +16,7 @@ type Target interface {
 	Cancel(b *Batch, id uint64, why wire.Code) (takenBack bool)
 	// Slots is the table of the attempts that went this way.
 	Slots() *Slots
-	// Replace tells a session that another process has taken its instance's name.
+	// Replace tells a session that another one has its instance's name. It may be called twice.
 	Replace()
 }
 
@@ -45,6 +47,18 @@ type Registration struct {
 	Zone       string
 	AppVersion string
 	Needs      []string
+	Stamp      Stamp
 	Methods    map[string]Contract
 	Path       Path
+}
+
+// Stamp orders the processes that claim one name: the greater wins.
+type Stamp struct {
+	N    uint64
+	Node string
+}
+
+// compare returns -1, 0 or 1, as s is less than, equal to or greater than t.
+func (s Stamp) compare(t Stamp) int {
+	return cmp.Or(cmp.Compare(s.N, t.N), cmp.Compare(s.Node, t.Node))
 }

@@ -3,7 +3,6 @@ package session
 import (
 	"google.golang.org/protobuf/proto"
 
-	"github.com/twohop/twohop/proto/pb"
 	"github.com/twohop/twohop/proto/wire"
 )
 
@@ -51,7 +50,7 @@ func (c *session) Frame(f *wire.Frame) error {
 		if f.Kind != wire.KindRequest {
 			return err
 		}
-		return c.refuseRequest(f, err)
+		return c.refuseMalformed(f, err)
 	}
 	return r.take(c, f)
 }
@@ -61,15 +60,15 @@ func (c *session) BatchEnd() { c.batch.Flush() }
 
 // Farewell implements frameconn.Handler.
 func (c *session) Farewell(cause *wire.Error) wire.Frame {
-	c.room.counters.Breaches.Add(1)
-	if c.currentState() < stateOpen {
-		return controlFrame(wire.KindRefuse, &pb.Refuse{Code: uint32(cause.Code), Message: cause.Reason})
+	if c.isOpen() {
+		c.room.counters.Breaches.Add(1)
+		return c.goawayFrame(cause)
 	}
-	return controlFrame(wire.KindGoaway, &pb.Goaway{Code: uint32(cause.Code), Message: cause.Reason})
-}
-
-func (c *session) isServer() bool {
-	return c.login != nil && c.login.Role != pb.Role_ROLE_CALLER
+	if cause.Code == wire.TooLarge {
+		// frameconn's word for any REQUEST and RESPONSE, see noMessages.
+		cause = &wire.Error{Code: wire.BadRequest, Reason: "REQUEST and RESPONSE come after WELCOME"}
+	}
+	return c.refuseFrame(cause)
 }
 
 func breach(reason string) error { return &wire.Error{Code: wire.BadRequest, Reason: reason} }

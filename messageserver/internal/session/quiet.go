@@ -1,49 +1,107 @@
 package session
 
-import "time"
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
 
-// quiet lets one log line pass per cause and second, so that whoever reaches the port cannot fill the disk. It is guarded
-// by Sessions.mu.
+	"github.com/twohop/twohop/internal/frameconn"
+	"github.com/twohop/twohop/proto/wire"
+)
+
+// quiet lets one log line of a cause pass per second, so that whoever reaches the port cannot fill the disk. Safe for
+// concurrent use.
 type quiet struct {
-	since  time.Duration
-	causes map[string]int // lines held back since then
+	// Guarded by mu.
+	mu     sync.Mutex
+	causes map[string]*lines
 }
 
-// maxCauses bounds what is remembered in one second; further causes count as one.
+// lines are those of one cause.
+type lines struct {
+	at   time.Duration // of the last one that passed
+	held int           // held back since then
+}
+
+// maxCauses bounds what is remembered; beyond it, causes that are new in the same second count as one.
 const maxCauses = 64
 
 // pass reports whether a line may be written, and how many of its cause were held back before.
 func (q *quiet) pass(now time.Duration, cause string) (ok bool, held int) {
-	if q.causes == nil || now-q.since >= time.Second {
-		held = q.causes[cause]
-		q.since, q.causes = now, map[string]int{}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.causes[cause]
+	if l == nil {
+		if len(q.causes) >= maxCauses {
+			q.forgetLocked(now)
+		}
+		if len(q.causes) >= maxCauses {
+			cause = ""
+		}
 	}
-	if len(q.causes) >= maxCauses {
-		cause = ""
+	if l = q.causes[cause]; l == nil {
+		if q.causes == nil {
+			q.causes = make(map[string]*lines)
+		}
+		q.causes[cause] = &lines{at: now}
+		return true, 0
 	}
-	n, seen := q.causes[cause]
-	if !seen {
-		q.causes[cause] = 0
-		return true, held
+	if now-l.at < time.Second {
+		l.held++
+		return false, 0
 	}
-	q.causes[cause] = n + 1
-	return false, 0
+	held = l.held
+	*l = lines{at: now}
+	return true, held
 }
 
-// log writes an event with its cause, unless the cause has been written within this second.
-func (s *Sessions) log(event, cause string, args ...any) {
-	now := s.opts.Clock.Now()
-	s.mu.Lock()
-	ok, held := s.quiet.pass(now, event+cause)
-	s.mu.Unlock()
+// forgetLocked makes room: what was held back of a cause that has gone quiet is lost to the log, not to the counters.
+func (q *quiet) forgetLocked(now time.Duration) {
+	for cause, l := range q.causes {
+		if now-l.at >= time.Second {
+			delete(q.causes, cause)
+		}
+	}
+}
+
+// log writes an event, unless one of the same cause has been written within this second. err may be nil.
+func (s *Sessions) log(event string, err error, args ...any) {
+	ok, held := s.quiet.pass(s.opts.Clock.Now(), event+": "+causeOf(err))
 	if !ok {
 		return
 	}
-	if cause != "" {
-		args = append(args, "cause", cause)
+	if err != nil {
+		args = append(args, "cause", err)
 	}
 	if held > 0 {
 		args = append(args, "held_back", held)
 	}
 	s.opts.Log.Info(event, args...)
+}
+
+// ownCauses are those that mean the same wherever they come from.
+var ownCauses = []error{
+	errLoginTimeout, errLoginTooLong, errCrowded, errDraining, errReplaced,
+	frameconn.ErrClosed, frameconn.ErrPreface, frameconn.ErrSlow, frameconn.ErrDead, frameconn.ErrStalled,
+	io.EOF, net.ErrClosed, os.ErrDeadlineExceeded,
+}
+
+// causeOf sorts an end for counting. The text of an error will not do: it holds what the other side sent, or its port.
+func causeOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	var breach *wire.Error
+	if errors.As(err, &breach) {
+		return breach.Code.String()
+	}
+	for _, own := range ownCauses {
+		if errors.Is(err, own) {
+			return own.Error()
+		}
+	}
+	return "network"
 }

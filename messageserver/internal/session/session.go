@@ -3,9 +3,9 @@ package session
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twohop/twohop/internal/frameconn"
@@ -16,13 +16,13 @@ import (
 )
 
 // state is where a session stands. It moves forward only.
-type state uint8
+type state uint32
 
 const (
 	stateLogin   state = iota // LOGIN is awaited
 	stateProof                // CHALLENGE is sent
 	stateOpen                 // WELCOME is sent
-	stateLeaving              // GOAWAY is sent, or came: no new requests
+	stateLeaving              // GOAWAY is sent: no new requests
 )
 
 func (s state) String() string { return [...]string{"login", "proof", "open", "leaving"}[s] }
@@ -30,23 +30,26 @@ func (s state) String() string { return [...]string{"login", "proof", "open", "l
 // session is one connection of a module.
 type session struct {
 	// Static after construction.
-	room  *Sessions
-	conn  *frameconn.Conn
-	addr  netip.Addr // zero for a unix socket
-	since time.Duration
+	room     *Sessions
+	conn     *frameconn.Conn
+	entrance *entrance
+	from     remote
+	since    time.Duration
+
+	// The reader moves it up to open; whoever comes first from there to leaving.
+	state atomic.Uint32
 
 	// Owned by the reader.
-	batch      router.Batch
-	exchange   *scram.Server // between CHALLENGE and PROOF
-	candidate  *pb.Login     // the same
-	version    uint32        // the same
-	pending    bool          // counts as not logged in
-	giveUp     *time.Timer   // the login's time
-	policyOK   bool
-	registered bool
-	methods    map[string]router.Contract
+	batch     router.Batch
+	scratch   []byte
+	giveUp    *time.Timer   // the login's time
+	inLobby   bool          // counts as not logged in
+	exchange  *scram.Server // between CHALLENGE and PROOF
+	candidate *pb.Login     // the same
+	version   uint32        // the same
+	instance  instance
 
-	// Static once open.
+	// Static once open: for others than the reader, once they have seen that it is.
 	number uint64
 	login  *pb.Login
 	caller *router.Caller
@@ -55,88 +58,83 @@ type session struct {
 	slots router.Slots // attempts that went to this module
 
 	// Guarded by mu.
-	mu      sync.Mutex
-	state   state
-	flights map[uint64]flight // calls of this module, by its call_id
-	gone    bool              // the connection has ended
+	mu       sync.Mutex
+	flights  map[uint64]flight // calls of this module, by its call_id
+	gone     bool              // the connection has ended
+	patience *time.Timer       // ends a session that was told to leave and stays
 }
 
-// flight is a call in flight.
-type flight struct {
-	call *router.Call
-	life uint64
-}
+// Why sessions end, besides what frameconn says.
+var (
+	errLoginTimeout = errors.New("session: not logged in in time")
+	errReplaced     = errors.New("session: replaced, and not closed by its module in time")
+)
 
-// errLoginTimeout ends a connection that did not log in in time.
-var errLoginTimeout = errors.New("session: not logged in in time")
-
-func remoteAddr(nc net.Conn) netip.Addr {
-	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		return a.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
-}
-
-// remoteText is the address as stamps and people get it.
-func remoteText(nc net.Conn) string {
-	if a := remoteAddr(nc); a.IsValid() {
-		return a.String()
-	}
-	return "unix"
-}
-
-func newSession(room *Sessions, nc net.Conn, addr netip.Addr) *session {
-	frameconn.TuneTCP(nc)
+func newSession(room *Sessions, nc net.Conn, from remote) *session {
 	o := &room.opts
-	c := &session{
+	door, nc := newEntrance(nc)
+	return &session{
 		room: room,
 		conn: frameconn.New(nc, frameconn.Options{
 			Accepts:      true,
 			MaxFrame:     wire.LoginLimit - uint32(len(wire.Preface)) - 4,
-			MaxMessage:   wire.LoginLimit,
+			MaxMessage:   noMessages,
 			Queue:        o.CallerQueue,
 			PauseReading: true,
 			Stalled:      o.Stalled,
 			Clock:        o.Clock,
 		}),
-		addr:    addr,
-		since:   o.Clock.Now(),
-		pending: true,
-		flights: make(map[uint64]flight),
+		entrance: door,
+		from:     from,
+		since:    o.Clock.Now(),
+		inLobby:  true,
+		flights:  make(map[uint64]flight),
 	}
-	c.giveUp = time.AfterFunc(o.LoginTimeout, func() { c.conn.Close(errLoginTimeout) })
-	return c
 }
 
+// noMessages makes frameconn refuse a REQUEST and a RESPONSE at their first byte, be they whole or the beginning of one
+// in parts: there is nothing to keep before the login.
+const noMessages = -1
+
 func (c *session) String() string {
-	if c.login == nil {
-		return "session(" + c.conn.RemoteAddr().String() + ")"
+	if !c.isOpen() {
+		return "session(" + c.from.String() + ")"
 	}
 	return "session(" + c.login.Module + "/" + c.login.Instance + " " + strconv.FormatUint(c.number, 10) + ")"
 }
 
+func (c *session) currentState() state { return state(c.state.Load()) }
+
+// isOpen reports whether the login is done; it stays so.
+func (c *session) isOpen() bool { return c.currentState() >= stateOpen }
+
+// isServer reports whether calls may go to the module of an open session.
+func (c *session) isServer() bool { return c.login.Role != pb.Role_ROLE_CALLER }
+
 // run serves the connection to its end.
 func (c *session) run() {
+	c.giveUp = time.AfterFunc(c.room.opts.LoginTimeout, func() { c.conn.Close(errLoginTimeout) })
 	err := c.conn.Run(c)
-	c.giveUp.Stop()
 	c.endLogin()
 	if errors.Is(err, frameconn.ErrSlow) {
 		c.room.counters.Slow.Add(1)
 	}
-	if c.login == nil {
+	if !c.isOpen() {
 		c.room.counters.Refused.Add(1)
-		c.room.log("login failed", err.Error(), "remote", c.remote())
+		c.room.log("login failed", err, "remote", c.from.String())
 		return
 	}
 	c.end()
-	c.room.log("session closed", err.Error(), "session", c.String(), "remote", c.remote())
+	c.room.log("session closed", err, "session", c.String(), "remote", c.from.String())
 }
 
 // endLogin stops counting the connection as not logged in.
 func (c *session) endLogin() {
-	if c.pending {
-		c.pending = false
-		c.room.settled(c.addr)
+	c.giveUp.Stop()
+	c.exchange, c.candidate = nil, nil
+	if c.inLobby {
+		c.inLobby = false
+		c.room.lobby.leave(c.from.ip)
 	}
 }
 
@@ -146,6 +144,9 @@ func (c *session) end() {
 	r.Unregister(c.login.Module, c)
 	c.mu.Lock()
 	c.gone = true
+	if c.patience != nil {
+		c.patience.Stop()
+	}
 	calls := make([]flight, 0, len(c.flights))
 	for _, f := range c.flights {
 		calls = append(calls, f)
@@ -167,52 +168,9 @@ func (c *session) end() {
 	r.CloseCaller(c.caller)
 }
 
-func (c *session) remote() string {
-	if c.addr.IsValid() {
-		return c.conn.RemoteAddr().String()
+// send queues a control frame and wakes the writer with the batch. For the reader.
+func (c *session) send(f wire.Frame) {
+	if wake, err := c.conn.Send(frameconn.Control, &f, false); err == nil && wake {
+		c.batch.Wake(c.conn)
 	}
-	return "unix"
 }
-
-func (c *session) currentState() state {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state
-}
-
-func (c *session) setState(s state) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.state = max(c.state, s)
-}
-
-// needsOpen returns the modules that an open session needs.
-func (c *session) needsOpen() []string {
-	if s := c.currentState(); s != stateOpen {
-		return nil
-	}
-	return c.login.Needs
-}
-
-func (c *session) view() View {
-	stats := c.conn.Stats()
-	c.mu.Lock()
-	v := View{State: c.state.String(), InFlight: len(c.flights)}
-	open := c.state >= stateOpen
-	c.mu.Unlock()
-	v.Remote = c.remote()
-	v.Age = (c.room.opts.Clock.Now() - c.since).Seconds()
-	v.Outstanding = c.slots.Len()
-	v.FramesIn, v.FramesOut, v.BytesIn, v.BytesOut = stats.FramesIn, stats.FramesOut, stats.BytesIn, stats.BytesOut
-	v.QueuedBytes = stats.Queued
-	if open {
-		v.Session, v.Module, v.Instance, v.UUID = c.number, c.login.Module, c.login.Instance, c.login.InstanceUuid
-		v.Role, v.Lifetime, v.SDK = roleNames[c.login.Role], lifetimeNames[c.login.Lifetime], c.login.Sdk
-	}
-	return v
-}
-
-var (
-	roleNames     = map[pb.Role]string{pb.Role_ROLE_CALLER: "caller", pb.Role_ROLE_SERVER: "server", pb.Role_ROLE_BOTH: "both"}
-	lifetimeNames = map[pb.Lifetime]string{pb.Lifetime_LIFETIME_LONG: "long", pb.Lifetime_LIFETIME_SHORT: "short"}
-)

@@ -4,12 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
-	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/twohop/twohop/internal/frameconn"
 	"github.com/twohop/twohop/internal/scram"
 	"github.com/twohop/twohop/messageserver/internal/router"
 	"github.com/twohop/twohop/proto/pb"
@@ -21,17 +20,17 @@ type Sessions struct {
 	opts      Options
 	directory *scram.Directory // nil: no secret is asked for
 	counters  Counters
+	lobby     *lobby
+	logins    *loginRate
+	quiet     quiet
 
 	stamps atomic.Uint64 // the Lamport clock of login stamps
 
 	// Guarded by mu.
 	mu       sync.Mutex
 	all      map[*session]struct{}
-	pending  map[netip.Addr]int // connections that are not logged in
-	logins   loginRate
 	draining bool
 	idle     sync.Cond // all got empty
-	quiet    quiet
 }
 
 // Counters say what the sessions of a node have done.
@@ -43,20 +42,16 @@ type Counters struct {
 	BrokenAnswers  atomic.Uint64 // RESPONSE that was replaced, see PROTOCOL.md
 	LostAnswers    atomic.Uint64 // no room in the caller's queue, or the caller was gone
 	UnknownCancels atomic.Uint64 // CANCEL for a call that was not in flight
-	BadOneWay      atomic.Uint64 // one-way requests that were malformed
-	Breaches       atomic.Uint64 // connections ended by a breach of the protocol
-	Slow           atomic.Uint64 // callers closed because they did not read
+	BadOneWay      atomic.Uint64 // requests that were malformed and cannot be answered; the router counts them by code, too
+	Breaches       atomic.Uint64 // sessions ended by a breach of the protocol
+	Slow           atomic.Uint64 // connections closed because the module did not read
 }
 
 // New returns the sessions of a node. The error names what is wrong with the secrets.
 func New(o Options) (*Sessions, error) {
-	s := &Sessions{
-		opts:    o.withDefaults(),
-		all:     make(map[*session]struct{}),
-		pending: make(map[netip.Addr]int),
-	}
+	s := &Sessions{opts: o.withDefaults(), all: make(map[*session]struct{})}
 	s.idle.L = &s.mu
-	s.logins.perSecond = s.opts.LoginsPerSecond
+	s.lobby, s.logins = newLobby(s.opts.MaxPending), newLoginRate(s.opts.LoginsPerSecond)
 	if s.opts.Keys != nil {
 		d, err := newDirectory(s.opts.Keys)
 		if err != nil {
@@ -70,83 +65,97 @@ func New(o Options) (*Sessions, error) {
 // Counters returns the counters, which go on counting.
 func (s *Sessions) Counters() *Counters { return &s.counters }
 
-// errDraining ends connections that come while the node drains.
-var errDraining = errors.New("session: the node is draining")
+// Why connections are turned away, or ended by the node's own end.
+var (
+	errCrowded  = errors.New("session: too many connections of this address are not logged in")
+	errDraining = errors.New("session: the node is draining")
+)
+
+// lobbyPatience is how long a connection waits for a place beside those that are not logged in.
+const lobbyPatience = time.Second
 
 // Serve runs one accepted connection to its end, in the caller's goroutine. It takes nc over.
 func (s *Sessions) Serve(nc net.Conn) {
 	s.counters.Accepted.Add(1)
-	addr := remoteAddr(nc)
-	if err := s.admit(addr); err != nil {
-		s.counters.Refused.Add(1)
-		s.log("connection refused", err.Error(), "remote", remoteText(nc))
-		nc.Close()
+	frameconn.TuneTCP(nc)
+	from := remoteOf(nc)
+	if !s.lobby.enter(from.ip, lobbyPatience) {
+		s.turnAway(nc, from, errCrowded)
 		return
 	}
-	c := newSession(s, nc, addr)
-	s.mu.Lock()
-	s.all[c] = struct{}{}
-	s.mu.Unlock()
+	c := newSession(s, nc, from)
+	if !s.add(c) {
+		s.lobby.leave(from.ip)
+		s.turnAway(nc, from, errDraining)
+		return
+	}
 	c.run()
+	s.remove(c)
+}
+
+func (s *Sessions) turnAway(nc net.Conn, from remote, why error) {
+	s.counters.Refused.Add(1)
+	s.log("connection refused", why, "remote", from.String())
+	nc.Close()
+}
+
+// add reports false while the node drains.
+func (s *Sessions) add(c *session) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.all[c] = struct{}{}
+	return true
+}
+
+func (s *Sessions) remove(c *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	delete(s.all, c)
 	if len(s.all) == 0 {
 		s.idle.Broadcast()
 	}
-	s.mu.Unlock()
 }
 
-// admit counts a connection as not logged in. Up to a second's worth beyond the bound waits for its turn.
-func (s *Sessions) admit(addr netip.Addr) error {
-	for waited := time.Duration(0); ; waited += pendingWait {
-		s.mu.Lock()
-		switch {
-		case s.draining:
-			s.mu.Unlock()
-			return errDraining
-		case s.pending[addr] < s.opts.MaxPending:
-			s.pending[addr]++
-			s.mu.Unlock()
-			return nil
-		}
-		s.mu.Unlock()
-		if waited >= time.Second {
-			return fmt.Errorf("session: %d connections of one address are not logged in", s.opts.MaxPending)
-		}
-		time.Sleep(pendingWait)
-	}
-}
-
-// pendingWait is how often a connection beyond the bound looks again.
-const pendingWait = 50 * time.Millisecond
-
-// settled ends what admit counted.
-func (s *Sessions) settled(addr netip.Addr) {
+// snapshot returns the sessions that there are now.
+func (s *Sessions) snapshot() []*session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pending[addr]--; s.pending[addr] <= 0 {
-		delete(s.pending, addr)
+	all := make([]*session, 0, len(s.all))
+	for c := range s.all {
+		all = append(all, c)
 	}
+	return all
 }
 
-// loginRate is a token bucket of one second. It is guarded by Sessions.mu.
-type loginRate struct {
-	perSecond int
-	tokens    float64
-	at        time.Duration
+func (s *Sessions) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
 }
 
-func (l *loginRate) take(now time.Duration) bool {
-	if l.at == 0 {
-		l.tokens = float64(l.perSecond)
+// Drain tells all sessions to go, and waits until they have or until the patience is over; then it closes the rest. No
+// connection is taken any more.
+func (s *Sessions) Drain(patience time.Duration) {
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	for _, c := range s.snapshot() {
+		c.leave(goawayDraining)
 	}
-	l.tokens = min(l.tokens+(now-l.at).Seconds()*float64(l.perSecond), float64(l.perSecond))
-	l.at = now
-	if l.tokens < 1 {
-		return false
+	over := time.AfterFunc(patience, func() {
+		for _, c := range s.snapshot() {
+			c.conn.Close(errDraining)
+		}
+	})
+	defer over.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.all) > 0 {
+		s.idle.Wait()
 	}
-	l.tokens--
-	return true
 }
 
 // maxStampLead bounds how far a module's claim may move this node's Lamport clock: one claim must not use it up.
@@ -167,109 +176,15 @@ func (s *Sessions) stamp(brought *pb.Stamp) *pb.Stamp {
 	return &pb.Stamp{N: s.stamps.Add(1), Node: s.opts.Node}
 }
 
-// Drain tells all sessions to go, and waits until they have or until the time is over; then it closes the rest. No
-// connection is taken any more.
-func (s *Sessions) Drain(patience time.Duration) {
-	s.mu.Lock()
-	s.draining = true
-	open := make([]*session, 0, len(s.all))
-	for c := range s.all {
-		open = append(open, c)
-	}
-	s.mu.Unlock()
-	for _, c := range open {
-		c.leave(goawayDraining)
-	}
-	over := time.AfterFunc(patience, func() {
-		s.mu.Lock()
-		left := make([]*session, 0, len(s.all))
-		for c := range s.all {
-			left = append(left, c)
-		}
-		s.mu.Unlock()
-		for _, c := range left {
-			c.conn.Close(errDraining)
-		}
-	})
-	defer over.Stop()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.all) > 0 {
-		s.idle.Wait()
-	}
-}
-
-// View describes a session, for people.
-type View struct {
-	Session     uint64  `json:"session,string"`
-	State       string  `json:"state"`
-	Role        string  `json:"role"`
-	Lifetime    string  `json:"lifetime"`
-	Module      string  `json:"module"`
-	Instance    string  `json:"instance"`
-	UUID        string  `json:"uuid"`
-	SDK         string  `json:"sdk"`
-	Remote      string  `json:"remote"`
-	Age         float64 `json:"age_seconds"`
-	InFlight    int     `json:"in_flight"`   // calls that it made
-	Outstanding int     `json:"outstanding"` // calls that went to it
-	FramesIn    uint64  `json:"frames_in"`
-	FramesOut   uint64  `json:"frames_out"`
-	BytesIn     uint64  `json:"bytes_in"`
-	BytesOut    uint64  `json:"bytes_out"`
-	QueuedBytes int     `json:"queued_bytes"`
-}
-
-// List describes all sessions, in the order of their numbers.
-func (s *Sessions) List() []View {
-	s.mu.Lock()
-	open := make([]*session, 0, len(s.all))
-	for c := range s.all {
-		open = append(open, c)
-	}
-	s.mu.Unlock()
-	views := make([]View, 0, len(open))
-	for _, c := range open {
-		views = append(views, c.view())
-	}
-	sort.Slice(views, func(i, j int) bool { return views[i].Session < views[j].Session })
-	return views
-}
-
-// Needs returns the modules that sessions need and that nobody serves, by who needs them.
-func (s *Sessions) Needs() map[string][]string {
-	missing := make(map[string][]string)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.all {
-		for _, need := range c.needsOpen() {
-			if !s.opts.Router.HasModule(need) {
-				missing[need] = append(missing[need], c.String())
-			}
-		}
-	}
-	return missing
-}
-
 // ConsistencyCheck compares what the sessions count with what they hold. The error names every difference.
 func (s *Sessions) ConsistencyCheck() error {
-	s.mu.Lock()
-	open := make([]*session, 0, len(s.all))
-	waiting := 0
-	for _, n := range s.pending {
-		waiting += n
-	}
-	for c := range s.all {
-		open = append(open, c)
-	}
-	s.mu.Unlock()
-	var errs []error
-	if waiting > len(open) {
-		errs = append(errs, fmt.Errorf("session: %d connections count as not logged in, %d are open", waiting, len(open)))
-	}
-	for _, c := range open {
+	errs := []error{s.lobby.check()}
+	for _, c := range s.snapshot() {
 		if err := c.conn.ConsistencyCheck(); err != nil {
 			errs = append(errs, fmt.Errorf("%v: %w", c, err))
+		}
+		if n := c.inFlight(); n > s.opts.MaxInFlight {
+			errs = append(errs, fmt.Errorf("%v: %d calls are in flight, must be at most %d", c, n, s.opts.MaxInFlight))
 		}
 	}
 	return errors.Join(errs...)

@@ -1,0 +1,59 @@
+package session
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/twohop/twohop/internal/frameconn"
+	"github.com/twohop/twohop/proto/pb"
+	"github.com/twohop/twohop/proto/wire"
+)
+
+// goawayDraining tells a module that the node stops.
+var goawayDraining = &wire.Error{Code: wire.Draining, Reason: "the node is draining"}
+
+// goawayFrame is what a GOAWAY says.
+func (c *session) goawayFrame(why *wire.Error) wire.Frame {
+	return controlFrame(wire.KindGoaway, &pb.Goaway{Code: uint32(why.Code), Message: why.Reason, Try: c.room.opts.Nodes()})
+}
+
+// leave sends a GOAWAY: new requests are answered DRAINING, what is in flight goes on, and the module closes. It reports
+// whether it was the first to. From any goroutine.
+func (c *session) leave(why *wire.Error) bool {
+	if !c.state.CompareAndSwap(uint32(stateOpen), uint32(stateLeaving)) {
+		return false
+	}
+	f := c.goawayFrame(why)
+	if wake, err := c.conn.Send(frameconn.Control, &f, false); err == nil && wake {
+		c.conn.Flush()
+	}
+	c.room.opts.Router.Drain(c.login.Module, c)
+	return true
+}
+
+// Replace implements router.Target: another session has the name. The module finishes what it has and closes; one that
+// does not is closed.
+func (c *session) Replace() {
+	reason := fmt.Sprintf("another session has logged in as %s/%s", c.login.Module, c.login.Instance)
+	if !c.leave(&wire.Error{Code: wire.Replaced, Reason: reason}) {
+		return
+	}
+	c.room.log("session replaced", nil, "session", c.String())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.gone {
+		c.patience = time.AfterFunc(c.room.opts.ReplacedTimeout, func() { c.conn.Close(errReplaced) })
+	}
+}
+
+// takeGoaway ends the requests to a module that stops. Its own go on: what it still runs may have to call others.
+func (c *session) takeGoaway(f *wire.Frame) error {
+	if err := readControl(f, &pb.Goaway{}); err != nil {
+		return err
+	}
+	c.instance.stopping = true
+	if c.isServer() {
+		c.room.opts.Router.Drain(c.login.Module, c)
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package session
+
+import (
+	"strings"
+
+	"github.com/twohop/twohop/messageserver/internal/router"
+	"github.com/twohop/twohop/proto/pb"
+	"github.com/twohop/twohop/proto/wire"
+)
+
+// instance is what a server session has said of itself. Owned by the reader.
+type instance struct {
+	stamp      *pb.Stamp
+	methods    map[string]router.Contract
+	policyOK   bool // what must be enforced next to its handlers is in force
+	stopping   bool // it wants no new requests
+	registered bool
+}
+
+// takePolicyOK registers a server that has waited for it.
+func (c *session) takePolicyOK(f *wire.Frame) error {
+	if err := readControl(f, &pb.PolicyOk{}); err != nil {
+		return err
+	}
+	c.instance.policyOK = true
+	c.register()
+	return nil
+}
+
+// takeMethods replaces the methods of a server.
+func (c *session) takeMethods(f *wire.Frame) error {
+	m := &pb.Methods{}
+	if err := readControl(f, m); err != nil {
+		return err
+	}
+	if err := wire.CheckMethods(m.Methods); err != nil {
+		return err
+	}
+	c.instance.methods = contracts(m.Methods)
+	if c.instance.registered {
+		c.room.opts.Router.Update(c.login.Module, c, c.instance.methods)
+		return nil
+	}
+	c.register()
+	return nil
+}
+
+// register adds the instance to the registry, once policy and methods stand.
+func (c *session) register() {
+	i := &c.instance
+	if i.registered || i.stopping || !i.policyOK || len(i.methods) == 0 || c.currentState() != stateOpen {
+		return
+	}
+	i.registered = true
+	r := c.room.opts.Router
+	r.Register(router.Registration{
+		Module: c.login.Module, Instance: c.login.Instance, UUID: c.login.InstanceUuid, Group: c.login.Group,
+		Weight: c.login.Weight, Zone: c.login.Zone, AppVersion: c.login.AppVersion, Needs: c.login.Needs,
+		Stamp:   router.Stamp{N: i.stamp.N, Node: i.stamp.Node},
+		Methods: i.methods,
+		Path:    router.Path{Target: c, Session: c.number, Node: c.room.opts.Node, Remote: c.from.String()},
+	}, c.conn.Now())
+	if c.currentState() != stateOpen {
+		r.Drain(c.login.Module, c) // the node said GOAWAY between the two looks, and found nothing to drain
+	}
+}
+
+func contracts(methods []*pb.Method) map[string]router.Contract {
+	all := make(map[string]router.Contract, len(methods))
+	for _, m := range methods {
+		all[m.Name] = router.Contract{
+			Idempotent: m.Idempotent, Reachable: m.Reachable, RunLate: m.RunLate, DefaultTimeoutMS: m.DefaultTimeoutMs,
+			Visibility: strings.ToLower(strings.TrimPrefix(m.Visibility.String(), "VISIBILITY_")),
+		}
+	}
+	return all
+}
