@@ -19,7 +19,7 @@ type check struct {
 func (src *Sources) checks() []check {
 	return []check{
 		pass("listener", src.Listening(), "modules can connect to "+src.Address, "the listener is closed: modules cannot connect"),
-		pass("draining", !src.Draining(), "no", "the node stops: it takes no new sessions and no new calls"),
+		pass("draining", !src.Draining(), "the node takes sessions and calls", "the node stops: it takes no new sessions and no new calls"),
 		consistent(src.differences()),
 		needed(src.Needs()),
 	}

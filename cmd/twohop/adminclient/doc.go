@@ -1,0 +1,7 @@
+// Package adminclient asks a node what its operators may know: it reads the JSON of the node's admin listener.
+//
+// State model: none; every question is a request of its own, and lists come page by page.
+//
+// Failure: an error says which address was asked, what happened, and what to do about it. A list that changes while it is
+// read may miss a row or have one twice.
+package adminclient

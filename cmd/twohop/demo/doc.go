@@ -1,0 +1,31 @@
+// Package demo is the command `twohop demo`: a story with real input that ends with a verdict.
+//
+// People send gifts to rooms. Two callers (module web) call fishtrade.SendRocket for each gift; fishtrade moves the money
+// and calls rank.Add through the mesh, with what is left of the caller's time. Every node, instance and caller is a process
+// of its own on loopback, started from this executable.
+//
+//	input ─► feed ─► web-1, web-2 ─► node ─► fishtrade-1, -2 ─► node ─► rank-1, -2
+//	                  │ invoke, end          │ start, moved              │ start, added
+//	                  │                      │ invoke, end               │
+//	                  └──────────────► ledgers, one file a process ◄─────┘
+//	                                         │
+//	                                      verdict
+//
+// # State
+//
+// Whoever calls writes down that it is going to (invoke) before the first byte leaves, and what it was told (end). A handler
+// writes start before it does anything, and moved or added when it has. Each record is one write to a file that is only
+// appended to, so that it outlives a process that is killed. A Books reads the files while they grow: the table shows what
+// is in them, and nothing else.
+//
+// The verdict compares the two sides, call by call: OK is one start and one move; EXECUTED one start, and no move where the
+// amount was above the limit; NOT_EXECUTED no start; UNKNOWN, or an invoke without an end, at most one. What contradicts
+// that is a lie.
+//
+// # Failure
+//
+// A line of the input that is no gift is reported, counted and left out. A process that ends before it was told to (chaos
+// tells) fails the demo with the last lines of its log; the verdict is given all the same. Whatever was started is gone
+// when Run returns: processes are asked to end in the order of a call's way, and killed when they do not. On Linux they also
+// end with this process if that is killed; elsewhere callers and instances do, because their stdin ends.
+package demo
