@@ -223,3 +223,14 @@ func (s *Server) HasInstance(module, instance string) bool {
 
 // HasModule reports whether calls can reach some instance of a module from this node.
 func (s *Server) HasModule(module string) bool { return s.router.HasModule(module) }
+
+// Sessions returns how many sessions of a module are open.
+func (s *Server) Sessions(module string) int {
+	n := 0
+	for _, v := range s.sessions.List() {
+		if v.Module == module {
+			n++
+		}
+	}
+	return n
+}

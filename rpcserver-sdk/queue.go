@@ -25,6 +25,7 @@ type queue struct {
 	ready   list // that may run now, in order
 	chains  map[chainKey]*chain
 	waiting int // in ready and in chains
+	busy    int // workers that run a task
 	workers map[*worker]struct{}
 	idle    []*worker // the last one slept least
 	waking  bool      // a worker has been woken and has not looked yet
@@ -47,11 +48,12 @@ func newQueue(limit, concurrency int, clock func() time.Duration, run func(*task
 	}
 }
 
-// push adds a task, and reports whether there was room. Somebody calls wake afterwards.
+// push adds a task, and reports whether there was room: for what may run at once, and for what may wait behind it.
+// Somebody calls wake afterwards.
 func (q *queue) push(t *task) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.waiting >= q.limit || q.stopped {
+	if q.waiting >= q.limit+q.concurrency-q.busy || q.stopped {
 		return false
 	}
 	q.waiting++
@@ -124,6 +126,7 @@ func (q *queue) work(w *worker) {
 		q.ready.remove(t)
 		q.waiting--
 		w.task = t
+		q.busy++
 		next, fresh := q.wakeLocked()
 		q.mu.Unlock()
 		q.start(next, fresh)
@@ -135,6 +138,7 @@ func (q *queue) work(w *worker) {
 func (q *queue) doneLocked(w *worker) {
 	if t := w.task; t != nil {
 		w.task = nil
+		q.busy--
 		q.unchainLocked(t)
 	}
 }
