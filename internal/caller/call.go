@@ -1,7 +1,6 @@
 package caller
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -54,19 +53,22 @@ type call struct {
 	ended chan struct{} // closed instead, for calls that nobody waits for yet
 }
 
-var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
-
 // largestKept bounds the buffers that a record keeps between calls.
 const largestKept = 64 << 10
 
-func takeCall() *call {
-	cl := calls.Get().(*call)
+// newCall returns an empty record. The pool is the client's own: a channel that was made in a bubble of testing/synctest must
+// not be used in another.
+func (c *Client) newCall() *call {
+	cl, ok := c.records.Get().(*call)
+	if !ok {
+		cl = &call{done: make(chan struct{}, 1)}
+	}
 	cl.parts.Store(1)
 	return cl
 }
 
 // free gives the record back. Nothing of it may be used afterwards.
-func (cl *call) free() {
+func (c *Client) free(cl *call) {
 	head, buffer, answer, metadata := cl.head[:0], cl.buffer[:0], cl.answer[:0], cl.settings.metadata
 	if cap(buffer) > largestKept {
 		buffer = nil
@@ -78,7 +80,7 @@ func (cl *call) free() {
 	done := cl.done
 	*cl = call{head: head, buffer: buffer, answer: answer, done: done}
 	cl.settings.metadata = metadata[:0]
-	calls.Put(cl)
+	c.records.Put(cl)
 }
 
 // release says that one of those who read the record is through. The last one signals the end.

@@ -47,6 +47,7 @@ type Client struct {
 
 	kick     chan struct{} // one slot: a call waits and a session is open
 	replaced chan struct{} // closed when another process has the name
+	records  sync.Pool     // of *call
 	running  sync.WaitGroup
 	stats    counters
 }

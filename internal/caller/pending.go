@@ -9,14 +9,14 @@ import (
 
 // Call calls module.Method and waits for the end. See the SDKs for what in and out may be.
 func (c *Client) Call(ctx context.Context, name string, in, out any, opts ...CallOption) error {
-	cl := takeCall()
+	cl := c.newCall()
 	if err := c.begin(ctx, cl, name, in, out, opts); err != nil {
-		cl.free()
+		c.free(cl)
 		return err
 	}
 	c.await(ctx, cl)
 	err := cl.finish(out)
-	cl.free()
+	c.free(cl)
 	if err != nil {
 		return err
 	}
@@ -136,11 +136,11 @@ func (cl *call) finish(out any) *Error {
 
 // OneWay sends a call that is not answered. It fails only for what is known here.
 func (c *Client) OneWay(ctx context.Context, name string, in any, opts ...CallOption) error {
-	cl := takeCall()
+	cl := c.newCall()
 	cl.oneWay = true
 	err := c.begin(ctx, cl, name, in, nil, opts)
 	if err != nil || !cl.kept {
-		cl.free()
+		c.free(cl)
 	}
 	if err != nil {
 		return err
@@ -163,7 +163,7 @@ type Pending struct {
 
 // Go starts a call and returns at once. What in and out are must not be touched before the end.
 func (c *Client) Go(ctx context.Context, name string, in, out any, opts ...CallOption) *Pending {
-	p := &Pending{client: c, call: takeCall(), out: out, done: make(chan struct{})}
+	p := &Pending{client: c, call: c.newCall(), out: out, done: make(chan struct{})}
 	p.call.ended = p.done
 	if err := c.begin(ctx, p.call, name, in, out, opts); err != nil {
 		p.once.Do(func() { p.err = err })

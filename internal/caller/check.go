@@ -1,0 +1,54 @@
+package caller
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ConsistencyCheck compares what the client counts with what it holds. It may be called at any time.
+func (c *Client) ConsistencyCheck() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var errs []error
+	onSession := map[*Session]int{}
+	held := 0
+	for i := range c.table.slots {
+		cl := c.table.slots[i].call
+		if cl == nil {
+			continue
+		}
+		held++
+		onSession[cl.session]++
+		if uint32(cl.id) != uint32(i) || cl.queued {
+			errs = append(errs, fmt.Errorf("caller: slot %d holds a call with id %#x, queued %v", i, cl.id, cl.queued))
+		}
+	}
+	if held+len(c.table.free) != len(c.table.slots) {
+		errs = append(errs, fmt.Errorf("caller: %d slots, of which %d are held and %d free", len(c.table.slots), held, len(c.table.free)))
+	}
+	for _, s := range c.sessions {
+		if s.inFlight != onSession[s] {
+			errs = append(errs, fmt.Errorf("caller: %s counts %d calls in flight, %d are", s, s.inFlight, onSession[s]))
+		}
+		delete(onSession, s)
+	}
+	if len(onSession) > 0 {
+		errs = append(errs, fmt.Errorf("caller: calls are on %d sessions that have ended", len(onSession)))
+	}
+	count, size := 0, 0
+	for cl := c.waiting.first; cl != nil; cl = cl.next {
+		count++
+		size += cl.size()
+		if !cl.queued || cl.next != nil && cl.next.order < cl.order {
+			errs = append(errs, errors.New("caller: the queue is out of order"))
+		}
+	}
+	if count != c.waiting.count || size != c.waiting.size {
+		errs = append(errs, fmt.Errorf("caller: the queue counts %d calls of %d bytes, %d of %d are there",
+			c.waiting.count, c.waiting.size, count, size))
+	}
+	if (held > 0 || count > 0) && c.nextSweep == 0 && !c.closed {
+		errs = append(errs, errors.New("caller: calls are open and nobody looks at their deadlines"))
+	}
+	return errors.Join(errs...)
+}
