@@ -28,7 +28,7 @@ func readEnvironment(env, named []string, v reflect.Value, places map[string]Pla
 		place := Place{source: inEnvironment, name: name}
 		k, ok := byVariable[name]
 		if !ok {
-			problems = append(problems, Problem{place, "", unknownVariable(name, variables)})
+			problems = append(problems, Problem{place, "", unknownVariable(name, slices.Clone(variables))})
 			continue
 		}
 		places[k.name] = place
@@ -45,8 +45,11 @@ func unknownVariable(name string, variables []string) string {
 			return fmt.Sprintf("%s is a list: lists stand in the file, with secret_env for their secrets", k.name)
 		}
 	}
-	if meant := nearest(name, variables); meant != "" {
-		return "is not a variable of twohop; " + meant + " is"
+	for i := range variables {
+		variables[i] = strings.TrimPrefix(variables[i], prefix)
+	}
+	if meant := nearest(strings.TrimPrefix(name, prefix), variables); meant != "" {
+		return "is not a variable of twohop; " + prefix + meant + " is"
 	}
 	return "is not a variable of twohop; `twohop config print` shows the keys: " + variable("session.dead") + " sets session.dead"
 }

@@ -85,14 +85,18 @@ func variable(name string) string {
 const prefix = "TWOHOP_"
 
 // nearest returns the candidate that name was most likely meant to be, or "". The last part of a dotted candidate counts
-// alone, too: a key in the wrong section is near.
+// alone, too: a key in the wrong section is near, and so is one whose name was cut short.
 func nearest(name string, candidates []string) string {
-	best, least := "", max(2, len(name)/3)+1
+	best, least := "", max(1, len(name)/3)+1
+	own := name[strings.LastIndexByte(name, '.')+1:]
 	for _, c := range candidates {
 		d := distance(name, c)
-		last, own := c[strings.LastIndexByte(c, '.')+1:], name[strings.LastIndexByte(name, '.')+1:]
-		if short := distance(own, last) + 1; short <= max(2, len(own)/3) {
-			d = min(d, short)
+		last := c[strings.LastIndexByte(c, '.')+1:]
+		if short := distance(own, last); short <= max(1, len(own)/3) {
+			d = min(d, short+1)
+		}
+		if strings.HasPrefix(last, own+"_") {
+			d = min(d, 2)
 		}
 		if d < least {
 			best, least = c, d

@@ -66,11 +66,11 @@ func readFlags(flags []Flag, v reflect.Value, places map[string]Place) (problems
 		place := Place{source: inFlag, name: f.Name}
 		k, ok := find(f.Key)
 		if !ok {
-			text := "is not a key with a single value"
+			text := f.Key + ": is not a key with a single value"
 			if meant := nearest(f.Key, Names()); meant != "" {
 				text += "; " + meant + " is"
 			}
-			problems = append(problems, Problem{place, f.Key, text})
+			problems = append(problems, Problem{place, "", text})
 			continue
 		}
 		places[k.name] = place

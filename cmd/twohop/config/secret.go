@@ -36,13 +36,15 @@ func (r *reader) secret(n *yaml.Node, v reflect.Value, name, how string, again b
 	field, _ := fieldOf(v, name[strings.LastIndexByte(name, '.')+1:])
 	key := name + "_" + how
 	r.places[name] = at
+	if how == "env" {
+		r.named = append(r.named, n.Value)
+	}
 	switch {
 	case again:
 		r.problem(at, key, "%v", errSeveral)
 	case n.Kind != yaml.ScalarNode || n.Value == "" || n.Tag == "!!null":
 		r.problem(at, key, "must be the name of a %s", map[string]string{"file": "file", "env": "variable"}[how])
 	case how == "env":
-		r.named = append(r.named, n.Value)
 		text, ok := r.lookup(n.Value)
 		if !ok || text == "" {
 			r.problem(at, key, "the variable %s is not set", n.Value)

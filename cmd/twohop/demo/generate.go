@@ -37,7 +37,7 @@ type generator struct {
 func newGenerator() *generator { return &generator{source: rand.NewPCG(generateSeed, 0)} }
 
 // below returns a number from 0 to n-1.
-func (g *generator) below(n int) int { return int(g.source.Uint64() >> 33 % uint64(n)) }
+func (g *generator) below(n int) int { return int((g.source.Uint64() >> 33) % uint64(n)) }
 
 // next returns the next gift.
 func (g *generator) next() gift {

@@ -1,0 +1,213 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// process is one that the demo has started.
+type process struct {
+	// Static after start.
+	name  string
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	log   string
+	ready string // the file that is there when the process is ready
+	ended chan struct{}
+	err   error // how it ended; read it after ended
+
+	// Guarded by family.mu.
+	expected bool // it has been told to end
+}
+
+// family is all processes of a demo. Its methods may be called concurrently.
+type family struct {
+	// Static after construction.
+	program   string // the executable of all
+	directory string
+	lost      chan error // one slot: the first process that ended and was not told to
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	started int
+	closed  bool // nothing is started any more
+	living  []*process
+}
+
+func newFamily(directory string) (*family, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return &family{program: program, directory: directory, lost: make(chan error, 1)}, nil
+}
+
+// start starts a process of this executable. Its output goes to a log; its stdin stays open until it is told to end.
+func (f *family) start(name string, args ...string) (*process, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, errors.New("the demo ends")
+	}
+	f.started++
+	p := &process{
+		name: name, log: filepath.Join(f.directory, name+".log"), ended: make(chan struct{}),
+		ready: filepath.Join(f.directory, fmt.Sprintf("%s.%d.ready", name, f.started)),
+	}
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	p.cmd = exec.Command(f.program, append(args, "--ready-file", p.ready)...) //nolint:gosec,noctx // itself; it is told to end in order
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.SysProcAttr = attributes()
+	p.cmd.Env = environment(os.Environ())
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	f.living = append(f.living, p)
+	go f.watch(p)
+	return p, nil
+}
+
+// environment leaves out what configures nodes: those of the demo have defaults.
+func environment(all []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(entry string) bool { return strings.HasPrefix(entry, "TWOHOP_") })
+}
+
+// watch waits for the end of a process.
+func (f *family) watch(p *process) {
+	p.err = p.cmd.Wait()
+	f.mu.Lock()
+	expected := p.expected
+	f.living = slices.DeleteFunc(f.living, func(other *process) bool { return other == p })
+	f.mu.Unlock()
+	close(p.ended)
+	if expected {
+		return
+	}
+	select {
+	case f.lost <- p.died():
+	default:
+	}
+}
+
+// died says how a process ended that was not told to.
+func (p *process) died() error {
+	how := "it ended by itself"
+	if p.err != nil {
+		how = p.err.Error()
+	}
+	return fmt.Errorf("%s died: %s%s", p, how, lastLines(p.log, 5))
+}
+
+// String names the process for logs.
+func (p *process) String() string { return fmt.Sprintf("%s (pid %d)", p.name, p.cmd.Process.Pid) }
+
+// lastLines returns the end of a log, indented, after a line break.
+func lastLines(path string, n int) string {
+	text, err := os.ReadFile(path)
+	if err != nil || len(bytes.TrimSpace(text)) == 0 {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return "\n  " + strings.Join(lines[max(0, len(lines)-n):], "\n  ")
+}
+
+// startTimeout is how long a process may take to get ready.
+const startTimeout = 15 * time.Second
+
+// waitReady returns what a process says in its ready file, as soon as that is there.
+func (p *process) waitReady(ctx context.Context) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("%s is not ready after %s", p, startTimeout))
+	defer cancel()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for {
+		text, err := os.ReadFile(p.ready)
+		if err == nil {
+			return text, nil
+		}
+		select {
+		case <-p.ended:
+			return nil, p.died()
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w%s", context.Cause(ctx), lastLines(p.log, 5))
+		case <-look.C:
+		}
+	}
+}
+
+// expect notes that the processes are told to end.
+func (f *family) expect(list ...*process) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range list {
+		p.expected = true
+	}
+}
+
+// kill ends a process at once and waits for it.
+func (f *family) kill(p *process) {
+	f.expect(p)
+	_ = p.cmd.Process.Kill() // it may have ended
+	<-p.ended
+}
+
+// end asks processes to end (SIGTERM), and kills those that have not within the time. It waits for all. The error names
+// those that did not end well.
+func (f *family) end(patience time.Duration, list ...*process) error {
+	f.expect(list...)
+	for _, p := range list {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		_ = p.stdin.Close()
+	}
+	return f.await(patience, list...)
+}
+
+// await waits for processes that have been told to end, and kills those that do not within the time.
+func (f *family) await(patience time.Duration, list ...*process) error {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	var problems []error
+	for _, p := range list {
+		select {
+		case <-p.ended:
+		case <-late.C:
+			problems = append(problems, fmt.Errorf("%s did not end within %s and was killed%s", p, patience, lastLines(p.log, 5)))
+			f.kill(p)
+			late.Reset(0)
+			continue
+		}
+		if p.err != nil {
+			problems = append(problems, p.died())
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// close kills whatever is left, waits for it, and has nothing started any more.
+func (f *family) close() {
+	f.mu.Lock()
+	f.closed = true
+	left := slices.Clone(f.living)
+	f.mu.Unlock()
+	for _, p := range left {
+		f.kill(p)
+	}
+}
