@@ -94,7 +94,7 @@ func (c *Client) reroute(cl *call, s *Session, err *Error) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || cl.cancelled {
+	if c.closed || cl.cancelled.Load() {
 		return false
 	}
 	cl.reroutes++
@@ -150,7 +150,7 @@ func (c *Client) afterLossLocked(cl *call, unsent bool, cause error) *Error {
 	if unsent {
 		cl.attempts--
 		switch {
-		case cl.cancelled:
+		case cl.cancelled.Load():
 			return cl.spent()
 		case c.closed:
 			return closedError()
@@ -160,7 +160,7 @@ func (c *Client) afterLossLocked(cl *call, unsent bool, cause error) *Error {
 		return nil
 	}
 	switch {
-	case cl.cancelled:
+	case cl.cancelled.Load():
 		return cl.lateEnd()
 	case c.closed:
 		return fail(CodeConnectionLost, "the client was closed").because(ErrClosed)

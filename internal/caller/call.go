@@ -34,9 +34,9 @@ type call struct {
 	due        time.Duration
 	next, prev *call // in the queue of those that wait
 	queued     bool
-	cancelled  bool
-	unsure     bool // an earlier attempt may have run
-	attempts   int  // how often it was queued on a session, less those that never left
+	cancelled  atomic.Bool // somebody gave it up; written under mu, read anywhere
+	unsure     bool        // an earlier attempt may have run
+	attempts   int         // how often it was queued on a session, less those that never left
 	reroutes   int
 	firstSent  time.Duration
 	resends    int // after a lost connection
@@ -126,7 +126,7 @@ func separated(message string) string {
 
 // spent is the end of a call whose time is up and that did not leave, cancelled the one of a call that was taken back.
 func (cl *call) spent() *Error {
-	if cl.cancelled {
+	if cl.cancelled.Load() {
 		return fail(CodeCancelled, "the caller gave up")
 	}
 	return fail(CodeExpired, "the time was up before the call was sent")
@@ -134,7 +134,7 @@ func (cl *call) spent() *Error {
 
 // lateEnd is the end of a call that was sent and has no answer when its time is up.
 func (cl *call) lateEnd() *Error {
-	if cl.cancelled {
+	if cl.cancelled.Load() {
 		return fail(CodeCancelledRunning, "the caller gave up")
 	}
 	return fail(CodeTimeout, "no answer by the deadline")

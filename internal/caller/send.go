@@ -188,7 +188,7 @@ func (c *Client) sendWaiting(cl *call, s *Session) (full bool) {
 	c.mu.Lock()
 	slot := c.table.find(cl.id)
 	mine := cl.oneWay || slot != nil && slot.call == cl
-	id, cancelled, closed := cl.id, cl.cancelled, c.closed
+	id, cancelled, closed := cl.id, cl.cancelled.Load(), c.closed
 	if mine && err != nil {
 		if !cl.oneWay {
 			c.takeLocked(s, id)

@@ -71,7 +71,7 @@ func (c *Client) sweep() {
 	}
 	for _, cl := range late {
 		why := wire.Expired
-		if cl.cancelled {
+		if cl.cancelled.Load() {
 			why = wire.Cancelled
 		}
 		if c.takeBack(cl, why) {
@@ -98,7 +98,7 @@ func (c *Client) takeBack(cl *call, why wire.Code) bool {
 // after graceTime. For the goroutine that waits for its end.
 func (c *Client) giveUp(cl *call) {
 	c.mu.Lock()
-	cl.cancelled = true
+	cl.cancelled.Store(true)
 	if cl.queued {
 		c.waiting.remove(cl)
 		c.mu.Unlock()
