@@ -77,8 +77,8 @@ func newCollector(src *Sources) *collector {
 	}
 }
 
-// Describe says that the collector is asked each time.
-func (c *collector) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, to) }
+// Describe says nothing: which series there are is known when they are read.
+func (c *collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect reads all counters.
 func (c *collector) Collect(to chan<- prometheus.Metric) {

@@ -1,0 +1,148 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/twohop/twohop/messageserver/internal/router"
+	"github.com/twohop/twohop/proto/wire"
+)
+
+// net/http gives a client half a second to read why it was refused, and does not wait for that.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
+
+// node is what the tests look at through admin.
+type node struct {
+	t       *testing.T
+	router  *router.Router
+	address string
+
+	closed, draining bool
+	missing          map[string][]string
+	differences      []error // what the next checks find
+	sessions         []Session
+	counts           SessionCounts
+	asked            int // how often the books were checked
+}
+
+// start serves a node that is healthy and empty. It is changed between requests only.
+func start(t *testing.T) *node {
+	t.Helper()
+	n := &node{t: t, router: router.New(router.Options{}, func() time.Duration { return time.Minute })}
+	s, err := New("127.0.0.1:0", n.sources())
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() { s.Serve(); close(served) }()
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		<-served
+	})
+	n.address = s.Addr()
+	return n
+}
+
+func (n *node) sources() Sources {
+	src := Sources{
+		Node: "a", Mesh: "m", Version: "v1", Started: time.Unix(1700000000, 0), Address: "127.0.0.1:7070",
+		Router:        n.router,
+		Now:           func() time.Duration { return time.Minute },
+		Sessions:      func() []Session { return n.sessions },
+		SessionCounts: func() SessionCounts { return n.counts },
+		Needs:         func() map[string][]string { return n.missing },
+		Listening:     func() bool { return !n.closed },
+		Draining:      func() bool { return n.draining },
+		Consistency: func() error {
+			n.asked++
+			if len(n.differences) == 0 {
+				return nil
+			}
+			err := n.differences[0]
+			n.differences = n.differences[1:]
+			return err
+		},
+		Classes: []string{"SUCCESS", "NOT_EXECUTED", "EXECUTED", "UNKNOWN"},
+	}
+	for _, c := range wire.Codes() {
+		src.Codes = append(src.Codes, Code{Number: int(c), Name: c.String(), Class: c.Class().String()})
+	}
+	return src
+}
+
+// register adds an instance whose session's number is larger than JSON numbers are safe for.
+func (n *node) register(module, instance string, methods ...string) {
+	reg := router.Registration{
+		Module: module, Instance: instance, UUID: instance, Weight: 100, Methods: make(map[string]router.Contract),
+		Path: router.Path{Target: nowhere{}, Session: 1<<63 - 1, Node: "a", Remote: "unix"},
+	}
+	for _, m := range methods {
+		reg.Methods[m] = router.Contract{Visibility: "internal"}
+	}
+	n.router.Register(reg, 0)
+}
+
+// nowhere is a target that takes nothing.
+type nowhere struct{ router.Target }
+
+func (nowhere) Replace() {}
+
+var errDifference = errors.New("router: one and one are three")
+
+// client has no connections left when a request is through.
+var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
+// get asks for a path and returns the status and the body.
+func (n *node) get(path string, edit ...func(*http.Request)) (status int, body string, header http.Header) {
+	n.t.Helper()
+	r, err := http.NewRequestWithContext(n.t.Context(), http.MethodGet, "http://"+n.address+path, nil)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	for _, e := range edit {
+		e(r)
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return response.StatusCode, string(text), response.Header
+}
+
+// wantJSON asks for a path and reads its answer.
+func (n *node) wantJSON(path string, status int, into any) {
+	n.t.Helper()
+	got, body, header := n.get(path)
+	if got != status {
+		n.t.Errorf("%s answers %d, want %d: %s", path, got, status, body)
+	}
+	if kind := header.Get("Content-Type"); kind != "application/json" {
+		n.t.Errorf("%s answers %s", path, kind)
+	}
+	if err := json.Unmarshal([]byte(body), into); err != nil {
+		n.t.Errorf("%s: %v: %s", path, err, body)
+	}
+}
+
+func (n *node) wantText(path string, status int, part string) {
+	n.t.Helper()
+	if got, body, _ := n.get(path); got != status || !strings.Contains(body, part) {
+		n.t.Errorf("%s answers %d %q, want %d and %q", path, got, body, status, part)
+	}
+}
