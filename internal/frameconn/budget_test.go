@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twohop/twohop/internal/testkit"
 	"github.com/twohop/twohop/proto/wire"
 )
 
@@ -67,6 +68,13 @@ func TestFreshChunksKeepTheirBudgets(t *testing.T) {
 		b := a.release(far)
 		b.wantFrames(1)
 		b.wantSame(withBudget(request(1, 1), 1), withBudget(request(2, 1), 2))
+
+		a, far = stuck(t, Options{})
+		a.send(withBudget(request(1, 1), 2), withBudget(request(2, 1), 3))
+		time.Sleep(fresh)
+		b = a.release(far)
+		b.wantFrames(1)
+		b.wantSame(withBudget(request(2, 1), 2))
 	})
 }
 
@@ -75,31 +83,12 @@ func TestBudgetsAreLoweredRightBeforeTheWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, far := stuck(t, Options{})
 		a.send(response(1, 60<<10), withBudget(request(2, 10<<10), 1000), withBudget(request(3, 10), 150))
-		far.SetReadDeadline(time.Now().Add(time.Second))
-		buf := make([]byte, 60<<10+2*wire.PrefixSize) // the one in hand; the answers are taken next
-		for n := 0; n < len(buf); {
-			m, err := far.Read(buf[n:])
-			if err != nil {
-				t.Fatal(err)
-			}
-			n += m
-		}
-		synctest.Wait()
+		far.read(60<<10 + wire.PrefixSize) // the one in hand; the answer is written next
 		time.Sleep(200 * time.Millisecond)
-		rest := make([]byte, 1<<20)
-		n := 0
-		for {
-			m, err := far.Read(rest[n:])
-			if n += m; err != nil {
-				break
-			}
+		far.read(60 << 10)
+		if !slices.Contains(a.spentIDs(), 3) {
+			t.Error("request 3 waited 200 ms behind the answer and had 150: it was sent")
 		}
-		for _, id := range a.spentIDs() {
-			if id == 3 {
-				return
-			}
-		}
-		t.Errorf("request 3 waited 200 ms behind the answer and had 150: it was sent")
 	})
 }
 
@@ -120,5 +109,28 @@ func TestLargeRequestsAgeUntilTheirFirstPart(t *testing.T) {
 		}
 		synctest.Wait()
 		a.wantConsistent()
+	})
+}
+
+// The writer has the first part in its hands, behind what is stuck, when the caller cancels, and then the budget is
+// spent: the request was not sent, and no CANCEL follows it.
+func TestNoCancelFollowsWhatWasSpent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x, y := testkit.Pipe(testkit.PipeOptions{Buffer: 1 << 10})
+		a := newSide(t, x, Options{})
+		a.send(request(1, 60<<10), withBudget(request(2, 100<<10), 100))
+		a.run()
+		synctest.Wait()
+		a.wantTakenBack(2, false)
+		time.Sleep(time.Second)
+		b := a.release(y)
+		b.wantSame(request(1, 60<<10))
+		synctest.Wait()
+		if len(b.frames) != 0 {
+			t.Errorf("%s came", describe(b.frames[0]))
+		}
+		if spent := a.spentIDs(); !slices.Equal(spent, []uint64{2}) {
+			t.Errorf("%v were said to be spent, want 2", spent)
+		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"math/big"
+	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -208,6 +209,9 @@ func TestCloseBeforeRun(t *testing.T) {
 	if got := a.unsent(); len(got) != 1 {
 		t.Errorf("%v are unsent, want the one that was queued", got)
 	}
+	if a.conn.pulse != nil {
+		t.Error("the keepalive was started")
+	}
 }
 
 // Someone was told to flush and never does: Run returns all the same.
@@ -302,6 +306,28 @@ func TestEndsOverTLS(t *testing.T) {
 		a.wantCause(ErrClosed)
 		<-b.ran
 	})
+}
+
+// layered is like TLS: its own Close says goodbye first, which can take a while.
+type layered struct {
+	*testkit.PipeConn
+	t *testing.T
+}
+
+func (l layered) NetConn() net.Conn { return l.PipeConn }
+
+func (l layered) Close() error {
+	l.t.Error("Close says goodbye")
+	return nil
+}
+
+func TestCloseSaysNoGoodbye(t *testing.T) {
+	x, y := testkit.Pipe(testkit.PipeOptions{})
+	a := newSide(t, layered{x, t}, Options{}).run()
+	b := newSide(t, y, Options{Accepts: true}).run()
+	a.conn.Close(nil)
+	a.wantCause(ErrClosed)
+	b.wantCause(io.EOF)
 }
 
 func serverConfig(t *testing.T) *tls.Config {

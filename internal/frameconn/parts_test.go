@@ -155,6 +155,24 @@ func TestAnUnfinishedMessageEndsTheConnection(t *testing.T) {
 	})
 }
 
+// The read deadline that ended it does not cut the farewell short.
+func TestTheFarewellOfAnUnfinishedMessageIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x, y := testkit.Pipe(testkit.PipeOptions{})
+		s := newSide(t, y, Options{Accepts: true}).run()
+		x.Write(stream(first(wire.KindRequest, 1, "a")))
+		<-s.conn.Done()
+		time.Sleep(lingerTime - 1)
+		select {
+		case <-s.ran:
+			t.Error("the connection was closed before the other side could read why")
+		default:
+		}
+		x.Close()
+		s.wantBreach(wire.BadRequest)
+	})
+}
+
 func TestNoReadDeadlineIsLeftBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(t, testkit.PipeOptions{}, Options{}, Options{})
@@ -168,39 +186,41 @@ func TestNoReadDeadlineIsLeftBehind(t *testing.T) {
 
 // The sender keeps to the bounds that the receiver holds it to.
 func TestManyLargeMessagesAtOnce(t *testing.T) {
-	x, y := testkit.Pipe(testkit.PipeOptions{})
-	a, b := newSide(t, x, Options{Queue: 200 << 20}), newSide(t, y, Options{Accepts: true}).run()
-	want := make(map[uint64]int)
-	for id := range uint64(6) {
-		want[id+1] = 100<<10 + int(id)
-		a.send(request(id+1, want[id+1]), response(id+1, 300<<10))
-	}
-	want[20], want[21], want[22] = 15<<20, 15<<20, 15<<20
-	for id := range uint64(3) {
-		a.send(request(20+id, 15<<20))
-		a.send(wire.Frame{Kind: wire.KindRequest, Flags: wire.FlagOneWay, Body: pattern(100 << 10)})
-	}
-	a.run()
-	answers, oneWay := 0, 0
-	for _, f := range b.wantFrames(6 + 6 + 3 + 3) {
-		switch {
-		case f.Kind == wire.KindResponse:
-			answers++
-			if !sameFrame(f, response(f.CallID, 300<<10)) {
-				t.Errorf("answer %d came broken", f.CallID)
-			}
-		case f.CallID == 0:
-			oneWay++
-		default:
-			if !sameFrame(f, request(f.CallID, want[f.CallID])) {
-				t.Errorf("request %d came broken", f.CallID)
-			}
-			delete(want, f.CallID)
+	synctest.Test(t, func(t *testing.T) {
+		x, y := testkit.Pipe(testkit.PipeOptions{})
+		a, b := newSide(t, x, Options{Queue: 200 << 20}), newSide(t, y, Options{Accepts: true}).run()
+		want := make(map[uint64]int)
+		for id := range uint64(6) {
+			want[id+1] = 100<<10 + int(id)
+			a.send(request(id+1, want[id+1]), response(id+1, 300<<10))
 		}
-	}
-	if answers != 6 || oneWay != 3 || len(want) != 0 {
-		t.Errorf("%d answers and %d one-way requests came, %d requests did not", answers, oneWay, len(want))
-	}
+		want[20], want[21], want[22] = 15<<20, 15<<20, 15<<20
+		for id := range uint64(3) {
+			a.send(request(20+id, 15<<20))
+			a.send(wire.Frame{Kind: wire.KindRequest, Flags: wire.FlagOneWay, Body: pattern(100 << 10)})
+		}
+		a.run()
+		answers, oneWay := 0, 0
+		for _, f := range b.wantFrames(6 + 6 + 3 + 3) {
+			switch {
+			case f.Kind == wire.KindResponse:
+				answers++
+				if !sameFrame(f, response(f.CallID, 300<<10)) {
+					t.Errorf("answer %d came broken", f.CallID)
+				}
+			case f.CallID == 0:
+				oneWay++
+			default:
+				if !sameFrame(f, request(f.CallID, want[f.CallID])) {
+					t.Errorf("request %d came broken", f.CallID)
+				}
+				delete(want, f.CallID)
+			}
+		}
+		if answers != 6 || oneWay != 3 || len(want) != 0 {
+			t.Errorf("%d answers and %d one-way requests came, %d requests did not", answers, oneWay, len(want))
+		}
+	})
 }
 
 func TestSmallMessagesGoBetweenParts(t *testing.T) {
@@ -209,9 +229,9 @@ func TestSmallMessagesGoBetweenParts(t *testing.T) {
 		a := newSide(t, x, Options{Queue: 64 << 20}).run()
 		a.send(request(1, 10<<20))
 		synctest.Wait()
-		a.send(request(2, 1), response(3, 1))
+		a.send(request(2, 1), response(3, 1), request(4, 200<<10)) // and parts take turns
 		b := a.release(far)
-		b.wantSame(response(3, 1), request(2, 1), request(1, 10<<20))
+		b.wantSame(response(3, 1), request(2, 1), request(4, 200<<10), request(1, 10<<20))
 	})
 }
 

@@ -1,6 +1,8 @@
 package frameconn
 
 import (
+	"io"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,22 +14,37 @@ import (
 // stuckID is the call id of the request that a stuck writer has in its hands.
 const stuckID = 1 << 40
 
+// farEnd is the other end of a connection, read by hand.
+type farEnd struct {
+	*testkit.PipeConn
+	t *testing.T
+}
+
+// read takes n bytes, and lets the other side go on.
+func (f farEnd) read(n int) {
+	f.t.Helper()
+	if _, err := io.ReadFull(f, make([]byte, n)); err != nil {
+		f.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
 // stuck returns a side whose writer has one request of 60 KiB in its hands and cannot write it, because
 // the far end does not read. To be called in a bubble.
-func stuck(t *testing.T, opts Options) (s *side, far *testkit.PipeConn) {
+func stuck(t *testing.T, opts Options) (s *side, far farEnd) {
 	t.Helper()
-	x, far := testkit.Pipe(testkit.PipeOptions{Buffer: 1 << 10})
+	x, y := testkit.Pipe(testkit.PipeOptions{Buffer: 1 << 10})
 	s = newSide(t, x, opts).run()
 	s.send(request(stuckID, 60<<10))
 	synctest.Wait()
-	if far.Buffered() != 0 || x.Buffered() != 1<<10 {
+	if y.Buffered() != 0 || x.Buffered() != 1<<10 {
 		t.Fatal("the writer is not stuck")
 	}
-	return s, far
+	return s, farEnd{y, t}
 }
 
 // release reads at the far end from now on.
-func (s *side) release(far *testkit.PipeConn) *side {
+func (s *side) release(far net.Conn) *side {
 	return newSide(s.t, far, Options{Accepts: true}).run()
 }
 
@@ -73,6 +90,21 @@ func TestSendsDuringAWriteAreOneWrite(t *testing.T) {
 		if writes := a.conn.Stats().Writes; writes > 3 {
 			t.Errorf("%d writes, want 3 at most", writes)
 		}
+	})
+}
+
+func TestThereIsOneWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, far := stuck(t, Options{})
+		a.send(request(1, 1))
+		a.conn.Flush()
+		synctest.Wait()
+		a.wantConsistent()
+		if queued := a.conn.Stats().Queued; queued < 60<<10 {
+			t.Errorf("%d bytes are queued: somebody took what is stuck off the books", queued)
+		}
+		b := a.release(far)
+		b.wantSame(request(stuckID, 60<<10), request(1, 1))
 	})
 }
 
@@ -131,6 +163,16 @@ func TestQueueIsBounded(t *testing.T) {
 	})
 }
 
+func TestAQueueFullOfAnswersTakesNoRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := stuck(t, Options{Queue: 200 << 10})
+		a.fill(response(1, 10<<10))
+		if n := a.fill(request(1, 0)); n != 0 {
+			t.Error("a full queue takes a request")
+		}
+	})
+}
+
 func TestAnEmptyQueueTakesAnyMessage(t *testing.T) {
 	a, b := pair(t, testkit.PipeOptions{}, Options{Queue: 100}, Options{})
 	a.send(request(1, 5<<20))
@@ -155,6 +197,20 @@ func TestAStaleQueueTakesNoRequests(t *testing.T) {
 	})
 }
 
+// A chunk does not become younger when the writer takes it.
+func TestAQueueIsAsOldAsWhatTheWriterTook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, far := stuck(t, Options{})
+		a.send(request(1, 10<<10))
+		time.Sleep(900 * time.Millisecond)
+		far.read(60 << 10)
+		time.Sleep(100 * time.Millisecond)
+		if n := a.fill(request(2, 1)); n != 0 {
+			t.Error("a queue whose oldest frame is a second old takes a request")
+		}
+	})
+}
+
 func TestSendRefusesWhatNoConnectionTakes(t *testing.T) {
 	a, _ := pair(t, testkit.PipeOptions{}, Options{}, Options{})
 	tests := []wire.Frame{
@@ -176,6 +232,7 @@ func TestSendRefusesWhatNoConnectionTakes(t *testing.T) {
 func TestCancelTakesBackWhatIsQueued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, far := stuck(t, Options{})
+		a.wantTakenBack(stuckID, false) // in the writer's hands
 		// Enough for several chunks, so that full and growing ones are searched.
 		const n = 3000
 		for i := range uint64(n) {
@@ -188,12 +245,12 @@ func TestCancelTakesBackWhatIsQueued(t *testing.T) {
 		a.wantTakenBack(n, true)
 		a.wantTakenBack(n+1, true)
 		a.wantTakenBack(n+2, true)
-		a.wantTakenBack(stuckID, false) // in the writer's hands
+		a.wantTakenBack(stuckID, false) // there is its CANCEL only
 		a.wantTakenBack(5000, false)
 		a.wantConsistent()
 
 		b := a.release(far)
-		got := b.wantFrames(1 + n - 3 + 3)
+		got := b.wantFrames(1 + n - 3 + 4)
 		cancels := make(map[uint64]int)
 		for i, f := range got {
 			switch {
@@ -206,8 +263,8 @@ func TestCancelTakesBackWhatIsQueued(t *testing.T) {
 				t.Errorf("request %d was taken back and came", f.CallID)
 			}
 		}
-		if len(cancels) != 3 || cancels[1] != 1 || cancels[stuckID] != 1 || cancels[5000] != 1 {
-			t.Errorf("the CANCELs are %v, want one for 1, 5000 and the stuck one", cancels)
+		if len(cancels) != 3 || cancels[1] != 1 || cancels[stuckID] != 2 || cancels[5000] != 1 {
+			t.Errorf("the CANCELs are %v, want one for 1 and 5000 and two for the stuck one", cancels)
 		}
 		synctest.Wait()
 		if len(b.frames) != 0 {
@@ -283,4 +340,17 @@ func TestNobodyWritesBeforeRun(t *testing.T) {
 	b := newSide(t, y, Options{Accepts: true}).run()
 	a.run()
 	b.wantSame(request(1, 1))
+}
+
+func TestARefusedLargeMessageIsNotCopied(t *testing.T) {
+	x, _ := testkit.Pipe(testkit.PipeOptions{})
+	c := New(x, Options{Queue: 8})
+	f := request(1, 1<<20)
+	if n := testing.AllocsPerRun(10, func() {
+		if _, err := c.Send(Requests, &f, false); err != ErrFull {
+			t.Errorf("Send: %v, want ErrFull", err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
 }
