@@ -176,6 +176,7 @@ func TestACallerThatFloodsIsBounded(t *testing.T) {
 		}, func(o *rpcserver.Options) { o.Queue = 4096 })
 		c.serve("chat", "chat-1", echo)
 		mallory, alice := c.client("mallory"), c.client("alice")
+		mallory.wantReply("chat.Do", "connected") // what waits for a connection is not refused
 		var pending []*rpcclient.Pending
 		for range 1500 {
 			pending = append(pending, mallory.Go(c.ctx, "pay.Do", nil, nil))
