@@ -8,8 +8,8 @@
 //
 // The writer is a goroutine that exists only while there is something to write. Send appends to a lane under a mutex
 // and says whether somebody has to call Flush; Flush starts the writer, which yields once (so that more gathers),
-// takes at most one chunk (64 KiB) per lane and round, writes it, and ends when all lanes are empty. Only the writer
-// writes to the socket. Lanes are served in the order control, answers, requests.
+// takes at most one chunk (64 KiB) and one part of a large message per lane and round, writes them, and ends when all
+// lanes are empty. Only the writer writes to the socket. Lanes are served in the order control, answers, requests.
 //
 // # State
 //
@@ -27,8 +27,9 @@
 // # Time
 //
 // Every hop subtracts its own residence from a call's budget. Arrived is the last moment at which the socket was known
-// to be empty, less the time during which the process did not run (Clock); the writer subtracts the time in the
-// queue. A process that did not run for Options.Stalled closes its connections before it handles what is buffered.
+// to be empty, less the time during which the process did not run (Clock): after a pause all that had piled up is old,
+// not the first read alone. The writer subtracts the time in the queue. A process that did not run for Options.Stalled
+// closes its connections before it handles what is buffered.
 //
 // # Failure
 //

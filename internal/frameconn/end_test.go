@@ -68,7 +68,7 @@ func TestNothingIsTakenAfterShutdown(t *testing.T) {
 		a.conn.Shutdown(io.ErrNoProgress)
 		a.conn.Shutdown(nil)
 		f := request(2, 1)
-		if wake, err := a.conn.Send(Requests, &f, false); wake || err != io.ErrNoProgress {
+		if wake, err := a.conn.Send(Requests, &f, false); wake || !errors.Is(err, io.ErrNoProgress) {
 			t.Errorf("Send: %t, %v", wake, err)
 		}
 		if takenBack, wake := a.conn.Cancel(2, wire.Timeout); takenBack || wake {
@@ -128,7 +128,7 @@ func TestFarewellReachesWhoKeepsSending(t *testing.T) {
 	if f, _, decodeErr := wire.Decode(got[:n], wire.MaxFrame); err != nil || decodeErr != nil || f.Kind != wire.KindGoaway {
 		t.Fatalf("%x was read, %v, want the farewell", got[:n], err)
 	}
-	if _, err := x.Read(got); err != io.EOF {
+	if _, err := x.Read(got); !errors.Is(err, io.EOF) {
 		t.Errorf("then %v, want the end", err)
 	}
 	x.Close()

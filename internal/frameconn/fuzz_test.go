@@ -126,8 +126,7 @@ func FuzzParts(f *testing.F) {
 		d := new(digest)
 		c := New(&script{input: input}, Options{Accepts: true, MaxMessage: limit})
 		cause := c.Run(d)
-		var breach *wire.Error
-		if errors.As(cause, &breach) {
+		if breach, ok := errors.AsType[*wire.Error](cause); ok {
 			cause = errors.New(breach.Code.String())
 		}
 		if d.frames != reference.out.frames || d.sum != reference.out.sum || cause.Error() != reference.failed.Error() {

@@ -12,7 +12,7 @@ type Limits struct {
 	Heartbeat, Dead time.Duration
 }
 
-func (o *Options) limits() Limits {
+func (o Options) limits() Limits {
 	return Limits{
 		MaxFrame: o.MaxFrame, MaxMessage: o.MaxMessage, Queue: o.Queue, PauseReading: o.PauseReading,
 		Heartbeat: o.Heartbeat, Dead: o.Dead,

@@ -13,8 +13,7 @@ import (
 func (c *Conn) Run(h Handler) error {
 	c.start(h)
 	err := c.read()
-	var breach *wire.Error
-	if errors.As(err, &breach) && c.Cause() == nil {
+	if breach, ok := errors.AsType[*wire.Error](err); ok && c.Cause() == nil {
 		if farewell := h.Farewell(breach); farewell.Kind != 0 {
 			_, _ = c.Send(Control, &farewell, false) // Shutdown starts the writer
 		}

@@ -75,7 +75,7 @@ func (c *Conn) refusalLocked(l Lane, now time.Duration) error {
 	if c.closed || c.flushing {
 		return c.cause
 	}
-	full := false
+	var full bool
 	switch l {
 	case Control:
 		full = c.queued >= c.limits.Queue+controlReserve

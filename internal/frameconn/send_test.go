@@ -1,6 +1,7 @@
 package frameconn
 
 import (
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -131,7 +132,7 @@ func TestLargeControlFramesKeepTheirOrder(t *testing.T) {
 // fill sends until the queue is full and returns how many fitted.
 func (s *side) fill(f wire.Frame) int {
 	for n := 0; ; n++ {
-		if _, err := s.conn.Send(laneOf(f.Kind), &f, false); err == ErrFull {
+		if _, err := s.conn.Send(laneOf(f.Kind), &f, false); errors.Is(err, ErrFull) {
 			return n
 		} else if err != nil {
 			s.t.Fatal(err)
@@ -182,9 +183,9 @@ func TestAnEmptyQueueTakesAnyMessage(t *testing.T) {
 func TestAStaleQueueTakesNoRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, far := stuck(t, Options{})
-		time.Sleep(staleQueue - 1)
+		time.Sleep(staleQueue - time.Millisecond)
 		a.send(request(1, 1), response(1, 1)) // the oldest is in the writer's hands
-		time.Sleep(1)
+		time.Sleep(time.Millisecond)
 		if n := a.fill(request(2, 1)); n != 0 {
 			t.Error("a queue whose oldest frame is a second old takes a request")
 		}
@@ -220,7 +221,7 @@ func TestSendRefusesWhatNoConnectionTakes(t *testing.T) {
 	}
 	for _, f := range tests {
 		_, err := a.conn.Send(Requests, &f, false)
-		if refusal, ok := err.(*wire.Error); !ok || refusal.Code != wire.TooLarge {
+		if refusal, ok := errors.AsType[*wire.Error](err); !ok || refusal.Code != wire.TooLarge {
 			t.Errorf("Send of %s: %v, want TOO_LARGE", describe(f), err)
 		}
 	}
@@ -347,7 +348,7 @@ func TestARefusedLargeMessageIsNotCopied(t *testing.T) {
 	c := New(x, Options{Queue: 8})
 	f := request(1, 1<<20)
 	if n := testing.AllocsPerRun(10, func() {
-		if _, err := c.Send(Requests, &f, false); err != ErrFull {
+		if _, err := c.Send(Requests, &f, false); !errors.Is(err, ErrFull) {
 			t.Errorf("Send: %v, want ErrFull", err)
 		}
 	}); n != 0 {

@@ -2,6 +2,7 @@ package frameconn
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"slices"
 	"sync"
@@ -157,7 +158,7 @@ func (s *side) wantSame(want ...wire.Frame) {
 func (s *side) wantCause(want error) {
 	s.t.Helper()
 	<-s.ran
-	if s.cause != want || s.conn.Cause() != want {
+	if !errors.Is(s.cause, want) || !errors.Is(s.conn.Cause(), want) {
 		s.t.Fatalf("Run returned %v and the cause is %v, want %v", s.cause, s.conn.Cause(), want)
 	}
 }
@@ -166,7 +167,7 @@ func (s *side) wantCause(want error) {
 func (s *side) wantBreach(code wire.Code) *wire.Error {
 	s.t.Helper()
 	<-s.ran
-	breach, ok := s.cause.(*wire.Error)
+	breach, ok := errors.AsType[*wire.Error](s.cause)
 	if !ok || breach.Code != code {
 		s.t.Fatalf("Run returned %v, want %s", s.cause, code)
 	}

@@ -35,7 +35,7 @@ func TestUnsentAtEveryByte(t *testing.T) {
 			}
 		}
 	}
-	for n := range len(stream) {
+	for n := range stream {
 		want := wantUnsent(last, n)
 		x, _ := testkit.Pipe(testkit.PipeOptions{})
 		x.FailWriteAfter(n, errBroken)

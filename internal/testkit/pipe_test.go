@@ -146,7 +146,7 @@ func TestPipeCloseWakesBothSides(t *testing.T) {
 			}
 		}
 		b.Read(make([]byte, 1))
-		if _, err := b.Read(make([]byte, 1)); err != io.EOF {
+		if _, err := b.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("Read: %v", err)
 		}
 	})
@@ -173,10 +173,10 @@ func TestPipeFailsAfterSomeBytes(t *testing.T) {
 	if n, err := a.Write([]byte("abc")); n != 3 || err != nil {
 		t.Error(n, err)
 	}
-	if n, err := a.Write([]byte("defghi")); n != 4 || err != broken {
+	if n, err := a.Write([]byte("defghi")); n != 4 || !errors.Is(err, broken) {
 		t.Error(n, err)
 	}
-	if n, err := a.Write([]byte("j")); n != 0 || err != broken {
+	if n, err := a.Write([]byte("j")); n != 0 || !errors.Is(err, broken) {
 		t.Error(n, err)
 	}
 	a.Close()
