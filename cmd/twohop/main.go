@@ -13,6 +13,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/twohop/twohop/cmd/twohop/demo"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -55,6 +57,7 @@ and callers reach their methods through it.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; `%s --help` shows the flags", err, cmd.CommandPath())
 	})
+	root.AddCommand(demo.Command())
 	root.AddCommand(messageserverCommand(), configCommand(), callCommand(), psCommand(), versionCommand())
 	return root
 }

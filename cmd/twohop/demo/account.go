@@ -169,3 +169,12 @@ func (a *account) unknownStarted() int {
 	}
 	return n
 }
+
+// refused returns how many calls were told that they are above the limit.
+func (a *account) refused() int {
+	n := 0
+	for _, f := range a.fates {
+		n += int(f.refused)
+	}
+	return n
+}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 )
 
 // maxReported bounds how many bad lines are shown; further ones are counted.
@@ -21,12 +22,14 @@ type input struct {
 	again  bool // it can be read another time
 	report func(format string, args ...any)
 
-	from    io.ReadCloser
-	lines   *bufio.Reader
-	line    int // number of the last line
-	passes  int // that are over
-	good    int // gifts, in all passes
-	bad     int // lines that are none; counted in the first pass only
+	from   io.ReadCloser
+	lines  *bufio.Reader
+	line   int // number of the last line
+	passes int // that are over
+	good   int // gifts, in all passes
+
+	// bad is how many lines were no gift, in the first pass. Anybody may read it.
+	bad     atomic.Int64
 	pending *gift
 }
 
@@ -74,8 +77,8 @@ func openInput(name string, stdin io.Reader, report func(format string, args ...
 	case !errors.Is(err, io.EOF):
 		in.close()
 		return nil, err
-	case in.bad > 0:
-		err = fmt.Errorf("input: %s has no gift, and %d lines that are none; a gift is %s", in.name, in.bad, example)
+	case in.bad.Load() > 0:
+		err = fmt.Errorf("input: %s has no gift, and %d lines that are none; a gift is %s", in.name, in.bad.Load(), example)
 	default:
 		err = fmt.Errorf("input: %s is empty; it must have a gift a line, such as %s", in.name, example)
 	}
@@ -159,11 +162,11 @@ func (in *input) skip(why error) {
 	if in.passes > 0 {
 		return
 	}
-	in.bad++
+	bad := in.bad.Add(1)
 	switch {
-	case in.bad <= maxReported:
+	case bad <= maxReported:
 		in.report("%s, line %d is skipped: it %s", in.name, in.line, sentence(why))
-	case in.bad == maxReported+1:
+	case bad == maxReported+1:
 		in.report("%s, line %d is skipped, too; further lines that are no gift are counted only", in.name, in.line)
 	}
 }

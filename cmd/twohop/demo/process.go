@@ -182,20 +182,22 @@ func (f *family) end(patience time.Duration, list ...*process) error {
 
 // await waits for processes that have been told to end, and kills those that do not within the time.
 func (f *family) await(patience time.Duration, list ...*process) error {
-	late := time.NewTimer(patience)
-	defer late.Stop()
+	late, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	var problems []error
 	for _, p := range list {
 		select {
 		case <-p.ended:
-		case <-late.C:
+		case <-late.Done():
+		}
+		select {
+		case <-p.ended:
+			if p.err != nil {
+				problems = append(problems, p.died())
+			}
+		default:
 			problems = append(problems, fmt.Errorf("%s did not end within %s and was killed%s", p, patience, lastLines(p.log, 5)))
 			f.kill(p)
-			late.Reset(0)
-			continue
-		}
-		if p.err != nil {
-			problems = append(problems, p.died())
 		}
 	}
 	return errors.Join(problems...)

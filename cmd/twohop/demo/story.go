@@ -1,0 +1,248 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// story is one run of the demo.
+type story struct {
+	// Static after construction.
+	opts      Options
+	screen    *screen
+	in        *input
+	directory string
+	family    *family
+	cast      *cast
+	books     *books
+	table     *table
+
+	chaos *chaos     // nil: nobody is killed
+	fail  chan error // what chaos could not do
+	from  time.Time  // when the first gift was sent
+	sent  time.Duration
+}
+
+// Run tells the story. The error says what is wrong with the options or the input, what went wrong, or that there are lies;
+// nothing that was started is left when it returns.
+func Run(ctx context.Context, o Options) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	s := &story{opts: o, books: newBooks(), fail: make(chan error, 1)}
+	s.screen = &screen{out: o.Out, errors: o.Errors, live: o.Live && !o.JSON, quiet: o.JSON}
+	var err error
+	// Before there is anything to clean up, so that Ctrl-C ends the wait for a slow stdin.
+	if s.in, err = openInput(o.Input, o.Stdin, s.screen.warn); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if s.directory, err = os.MkdirTemp("", "twohop-demo-"); err != nil {
+		return err
+	}
+	defer s.clean()
+	if s.family, err = newFamily(s.directory); err != nil {
+		return err
+	}
+	defer s.family.close()
+	defer s.listen(stop)()
+	return s.tell(ctx)
+}
+
+// clean removes what was written, unless it is to be kept.
+func (s *story) clean() {
+	if s.opts.Keep {
+		s.screen.warn("ledgers and logs are kept in %s", s.directory)
+		return
+	}
+	if err := os.RemoveAll(s.directory); err != nil {
+		s.screen.warn("%v", err)
+	}
+}
+
+// listen lets the first signal end the story and the second one cut it off. SIGPIPE says that nobody reads what is printed.
+func (s *story) listen(stop func()) (end func()) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	done := make(chan struct{})
+	go func() {
+		asked := false
+		for {
+			select {
+			case one := <-signals:
+				stop()
+				if asked && one != syscall.SIGPIPE {
+					s.family.close()
+					s.clean()
+					exit(130)
+				}
+				asked = asked || one != syscall.SIGPIPE
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(done)
+	}
+}
+
+// tell is the story: start, send, end, judge.
+func (s *story) tell(ctx context.Context) error {
+	s.cast = newCast(s.family, s.directory)
+	for i := range perModule {
+		s.books.open(s.directory, fmt.Sprintf("%s-%d", moduleWeb, i+1), moduleWeb)
+	}
+	for _, i := range s.cast.instances {
+		s.books.open(s.directory, i.name, i.module)
+	}
+	if err := s.cast.start(ctx, s.opts.InFlight); err != nil {
+		return err
+	}
+	s.screen.say("twohop demo: gifts from %s; %d node, %d instances, %d callers, each a process; look inside with: twohop ps --admin %s",
+		s.in.name, len(s.cast.nodes), len(s.cast.instances), len(s.cast.callers), s.cast.admin)
+	if s.opts.Chaos {
+		seed := s.opts.Seed
+		if seed == 0 {
+			seed = uint64(rand.Uint32()) + 1 //nolint:gosec // any other one does as well
+		}
+		s.chaos = startChaos(s.cast, seed, func(err error) { s.fail <- err })
+		s.screen.say("chaos kills an instance every one or two seconds; --seed %d repeats its plan", seed)
+		if s.opts.JSON {
+			s.screen.warn("chaos: --seed %d repeats its plan", seed)
+		}
+	}
+	s.table = &table{books: s.books, cast: s.cast, chaos: s.chaos}
+	s.from = time.Now()
+	trouble := s.send(ctx)
+	s.sent = time.Since(s.from)
+	if s.chaos != nil {
+		s.chaos.stop()
+	}
+	trouble = errors.Join(trouble, s.cast.leave())
+	s.family.close()
+	select {
+	case err := <-s.fail:
+		trouble = errors.Join(trouble, err)
+	default:
+	}
+	return s.judge(errors.Join(trouble, s.books.read()))
+}
+
+// redraw is how often the table is new; a log gets every other line.
+const redraw = 500 * time.Millisecond
+
+// send has gifts sent until there is a reason to end: the input, the time, a signal, or something that broke, which is the
+// error.
+func (s *story) send(ctx context.Context) error {
+	if s.opts.For > 0 {
+		bounded, cancel := context.WithTimeout(ctx, s.opts.For)
+		defer cancel()
+		ctx = bounded
+	}
+	pipes := make([]io.WriteCloser, 0, len(s.cast.callers))
+	for _, p := range s.cast.callers {
+		pipes = append(pipes, p.stdin)
+	}
+	fed := make(chan error, 1)
+	go func() { fed <- feed(ctx, s.in, &s.opts, pipes) }()
+	var ended <-chan struct{}
+	tick := time.NewTicker(redraw)
+	defer tick.Stop()
+	for n := 1; ; {
+		select {
+		case <-tick.C:
+			if err := s.show(n); err != nil {
+				return err
+			}
+			n++
+		case err := <-fed:
+			if err != nil {
+				return err
+			}
+			s.family.expect(s.cast.callers...)
+			for _, p := range pipes {
+				p.Close()
+			}
+			ended = s.cast.ended()
+		case <-ended:
+			return nil
+		case err := <-s.family.lost:
+			return err
+		case err := <-s.fail:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// show shows what the ledgers have now. n counts the calls of it.
+func (s *story) show(n int) error {
+	if s.opts.JSON && n%4 != 0 { // nobody looks: it is read so that there is less to read at the end
+		return nil
+	}
+	if err := s.books.read(); err != nil {
+		return err
+	}
+	elapsed := time.Since(s.from)
+	switch {
+	case s.screen.live:
+		s.table.measure(elapsed)
+		s.screen.draw(s.table.lines(elapsed))
+	case !s.screen.quiet && n%2 == 0:
+		s.table.measure(elapsed)
+		s.screen.say("%s", s.table.plain(elapsed))
+	}
+	return nil
+}
+
+// judge prints the verdict. trouble is what went wrong before.
+func (s *story) judge(trouble error) error {
+	kills := 0
+	if s.chaos != nil {
+		kills = s.chaos.kills
+	}
+	v := s.books.judge(kills)
+	for _, fault := range v.faults {
+		trouble = errors.Join(trouble, errors.New(fault))
+	}
+	r := s.books.result(s.sent)
+	r.Lies, r.Kills, r.BadLines = len(v.lies), kills, int(s.in.bad.Load())
+	if s.chaos != nil {
+		r.Seed = s.chaos.seed
+	}
+	if trouble != nil {
+		r.Failed = trouble.Error()
+	}
+	if s.screen.live {
+		s.screen.draw(s.table.lines(s.sent))
+		s.screen.leave()
+		s.screen.say("")
+	}
+	err := v.print(s.opts.Errors, s.books)
+	if s.opts.JSON {
+		err = errors.Join(err, json.NewEncoder(s.opts.Out).Encode(r))
+	} else {
+		for _, line := range s.books.words(&v, &r) {
+			s.screen.say("%s", line)
+		}
+		if r.BadLines > 0 {
+			s.screen.say("%d lines of the input were no gift and were skipped", r.BadLines)
+		}
+	}
+	if len(v.lies) > 0 {
+		err = errors.Join(fmt.Errorf("demo: %d lies", len(v.lies)), err)
+	}
+	return errors.Join(trouble, err)
+}
