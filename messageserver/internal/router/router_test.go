@@ -238,6 +238,49 @@ func TestReroute(t *testing.T) {
 	}
 }
 
+// TestAnotherAttemptLooksAtTheTableAgain replaces the only instance while it has a call.
+func TestAnotherAttemptLooksAtTheTableAgain(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  End
+		wait time.Duration
+	}{
+		{"reroute", End{Code: wire.ConnectionLost, Unsent: true}, 0},
+		{"retry", End{Code: wire.ConnectionLost}, 250 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, Options{})
+			one := h.serve("one")
+			o, _, _ := h.submit(callSpec{method: "Charge", edit: func(r *wire.Request) { r.Options = wire.Idempotent }})
+			two := h.serve("two")
+			if c.wait == 0 {
+				h.r.Unregister("pay", one)
+			}
+			one.end(one.last().CallID, c.end)
+			h.pass(c.wait)
+			if one.got() != 1 || two.got() != 1 {
+				t.Fatalf("%d and %d requests, want one at each", one.got(), two.got())
+			}
+			two.end(two.last().CallID, End{Code: wire.OK})
+			o.want(t, wire.OK)
+			h.check()
+		})
+	}
+}
+
+// TestARefusalOfTheOnlyInstanceIsPassedOn wants what it said, such as when to come back.
+func TestARefusalOfTheOnlyInstanceIsPassedOn(t *testing.T) {
+	h := newHouse(t, Options{})
+	one := h.serve("one")
+	o, _, _ := h.submit(callSpec{method: "Move"})
+	said := wire.AppendRefusal(nil, &wire.Refusal{RetryAfterMS: 250})
+	one.end(one.last().CallID, End{Code: wire.Overloaded, Header: said})
+	if a := o.want(t, wire.Overloaded); header(t, a).RetryAfterMs != 250 {
+		t.Errorf("header %v", header(t, a))
+	}
+	h.check()
+}
+
 func TestWhatMayHaveRunIsNotRepeated(t *testing.T) {
 	h := newHouse(t, Options{})
 	one, two := h.serve("one"), h.serve("two")

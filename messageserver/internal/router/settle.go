@@ -1,6 +1,7 @@
 package router
 
 import (
+	"slices"
 	"time"
 
 	"github.com/twohop/twohop/governance"
@@ -70,10 +71,21 @@ func (r *Router) next(b *Batch, c *Call, e *End, why wire.Code) (retry.Action, t
 	case e.Code.Class() == wire.Unknown:
 		f.End = retry.MayHaveRun
 	}
-	if f.End == retry.Final {
+	if f.End == retry.Final || f.End != retry.MayHaveRun && !r.another(c) {
 		return retry.GiveUp, 0
 	}
 	return r.retry.Next(c.budget, f, random())
+}
+
+// another reports whether there is somebody to reroute a call to, by the table as it is now: that an attempt was not
+// started often means that it has changed. Where there is nobody, the caller gets what the instance said.
+func (r *Router) another(c *Call) bool {
+	meth, code, _ := r.lookup(&c.Request)
+	if code != wire.OK {
+		return false
+	}
+	c.method = meth
+	return r.untried(c)
 }
 
 // notExecuted returns the code of an attempt that did not start, as a caller gets it.
@@ -123,7 +135,9 @@ func (r *Router) again(b *Batch, c *Call) {
 // untried reports whether there is an instance that has not had the call.
 func (r *Router) untried(c *Call) bool {
 	s, _ := c.method.chooser(&c.Request)
-	return s != nil && s.n > c.ntried && c.ntried < maxTried
+	return s != nil && c.ntried < maxTried && slices.ContainsFunc(s.instances, func(i *governance.Instance) bool {
+		return !slices.Contains(c.tried[:c.ntried], i)
+	})
 }
 
 // due is the wheel's word that a call's time has come.
@@ -209,8 +223,8 @@ func (r *Router) noteUnknown(c *Call, code wire.Code) {
 
 // settle ends a call with the end of its last attempt. The caller has the turn, and the call is gone afterwards.
 func (r *Router) settle(b *Batch, c *Call, e *End) {
-	if e.Unsent {
-		r.refuse(b, c, notExecuted(e), "the request was taken back before it was sent")
+	if e.Unsent || e.Code == wire.StaleRoute {
+		r.refuse(b, c, notExecuted(e), "the attempt was not started, and there is no other one")
 		return
 	}
 	switch class := e.Code.Class(); {

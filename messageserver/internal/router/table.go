@@ -53,18 +53,17 @@ type method struct {
 
 // set is the instances that one choice is made from, with one picker per balancer.
 type set struct {
-	pickers [wire.BalanceLeastActive + 1]governance.Picker
-	n       int
+	pickers   [wire.BalanceLeastActive + 1]governance.Picker
+	instances []*governance.Instance
 }
 
 func newSet(entries []*entry) *set {
-	s := &set{n: len(entries)}
-	instances := make([]*governance.Instance, len(entries))
+	s := &set{instances: make([]*governance.Instance, len(entries))}
 	for i, e := range entries {
-		instances[i] = e.pick
+		s.instances[i] = e.pick
 	}
 	for kind := range s.pickers {
-		s.pickers[kind] = balance.New(balance.Kind(kind), instances, nil)
+		s.pickers[kind] = balance.New(balance.Kind(kind), s.instances, nil)
 	}
 	return s
 }
@@ -299,7 +298,7 @@ func (r *Router) Registry(now time.Duration) []ModuleView {
 	for name, m := range t.modules {
 		v := ModuleView{Module: name, Methods: []MethodView{}, Instances: []InstanceView{}}
 		for _, meth := range m.methods {
-			v.Methods = append(v.Methods, MethodView{Method: meth.name, Contract: meth.contract, Instances: meth.all.n})
+			v.Methods = append(v.Methods, MethodView{Method: meth.name, Contract: meth.contract, Instances: len(meth.all.instances)})
 		}
 		for _, e := range m.entries {
 			v.Instances = append(v.Instances, InstanceView{
