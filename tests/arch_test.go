@@ -58,7 +58,7 @@ var house = []room{
 		"governance", "governance/rules", "messageserver/internal/router",
 	}},
 	{name: "messageserver",
-		may:   []string{"messageserver/internal/...", "proto/*", "governance", "governance/*"},
+		may:   []string{"messageserver/internal/...", "proto/*", "governance", "governance/*", "internal/frameconn"},
 		never: []string{"governance/rules"}}, // the rulestore compiles rules; the node hands them on
 
 	{name: "rpcserver-sdk/...",
