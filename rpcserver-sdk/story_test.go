@@ -143,6 +143,7 @@ func TestErrorsOfHandlers(t *testing.T) {
 		l.ask("Fail", "panic").want(wire.HandlerPanic)
 		l.ask("Fail", "exit").want(wire.HandlerPanic)
 		l.ask("Fail", "plain").want(wire.AppError)
+		synctest.Wait()
 		text := log.String()
 		if n := strings.Count(text, "handler crashed"); n != 3 || !strings.Contains(text, "unsaid=4") || !strings.Contains(text, "story_test.go") {
 			t.Errorf("the log has %d crashes, want one per cause and second, with stacks:\n%s", n, text)

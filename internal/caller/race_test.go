@@ -73,7 +73,7 @@ func TestRacesEndEachCallOnce(t *testing.T) {
 				opts = append(opts, Idempotent{})
 			}
 			if number%100 == 99 {
-				time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
+				time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond) // sleeps: in story's bubble, time is virtual
 			}
 			all.Go(func() {
 				defer func() { <-turns }()
@@ -138,7 +138,7 @@ func TestStartAndStop(t *testing.T) {
 					}
 				})
 			}
-			time.Sleep(rand.N(50 * time.Millisecond))
+			time.Sleep(rand.N(50 * time.Millisecond)) // sleeps: in story's bubble, time is virtual
 			for range 2 {
 				all.Go(alice.Close)
 			}
