@@ -173,6 +173,11 @@ func (o Options) Validate() error {
 	if err != nil {
 		bad("listen", "%v", err)
 	}
+	if o.Advertise != "" {
+		if err := checkAdvertise(o.Advertise); err != nil {
+			bad("advertise", "%v", err)
+		}
+	}
 	if o.Admin.Listen != "off" {
 		adminLocal, err := checkListen(o.Admin.Listen)
 		switch {
@@ -283,4 +288,16 @@ func checkListen(address string) (local bool, err error) {
 		return false, fmt.Errorf("%q is neither an IP address nor localhost: a name could mean another machine tomorrow", host)
 	}
 	return ip.IsLoopback(), nil
+}
+
+// checkAdvertise wants an address that modules can dial; here a name is fine.
+func checkAdvertise(address string) error {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok && path != "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" || port == "" || port == "0" {
+		return fmt.Errorf("%q is not an address that modules can dial: host:port or unix:/path", address)
+	}
+	return nil
 }

@@ -51,7 +51,6 @@ and callers reach their methods through it.`,
   twohop call hello.Say '{"name": "Ada"}'       # call a method through it`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

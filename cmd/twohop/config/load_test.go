@@ -78,6 +78,7 @@ auth:
       secret_env: ALSO
 drain_timeout: 0s
 max_pending: 3
+advertise: :7070
 `, 0o600)
 	_, err := Load(Input{
 		File: file,
@@ -100,6 +101,7 @@ F:14:7: auth.modules[1].module: "" is not a module's name
 F:15:19: auth.modules[1].secret_env: one of secret, secret_file and secret_env is enough: which is meant?
 F:16:1: drain_timeout: 0s stands for the default, which is 10s: leave the key out
 F:17:1: max_pending: is not a key; session.max_pending_per_address is
+F:18:1: advertise: ":7070" is not an address that modules can dial: host:port or unix:/path
 TWOHOP_AUTH_MODULES: auth.modules is a list: lists stand in the file, with secret_env for their secrets
 TWOHOP_NUMBER: number: is "twelve", must be a whole number
 TWOHOP_SESION_DEAD: is not a variable of twohop; TWOHOP_SESSION_DEAD is

@@ -1,0 +1,80 @@
+package adminclient
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func answering(t *testing.T, handle http.HandlerFunc) *Client {
+	t.Helper()
+	s := httptest.NewServer(handle)
+	t.Cleanup(s.Close)
+	c, err := New(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestListsAreReadToTheirEnd(t *testing.T) {
+	const total = 7
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		var offset int
+		if _, err := fmt.Sscan(r.FormValue("offset"), &offset); err != nil {
+			t.Error(err)
+		}
+		var rows []string
+		for i := offset; i < min(offset+3, total); i++ {
+			rows = append(rows, fmt.Sprintf(`{"session": "%d"}`, 1<<62+i))
+		}
+		fmt.Fprintf(w, `{"total": %d, "sessions": [%s]}`, total, strings.Join(rows, ","))
+	})
+	got, err := c.Sessions(t.Context())
+	if err != nil || len(got) != total {
+		t.Fatalf("got %d of %d: %v", len(got), total, err)
+	}
+	for i, s := range got {
+		if s.Session != uint64(1<<62+i) {
+			t.Errorf("row %d is %d", i, s.Session)
+		}
+	}
+}
+
+// TestAListThatShrinksEnds: a page may come back empty although more was promised.
+func TestAListThatShrinksEnds(t *testing.T) {
+	c := answering(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"total": 5, "modules": []}`) })
+	if got, err := c.Registry(t.Context()); err != nil || got == nil || len(got) != 0 {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+func TestErrorsSayWhatWouldBeRight(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		handle http.HandlerFunc
+		want   string
+	}{
+		{"refused", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusMisdirectedRequest)
+			fmt.Fprint(w, `{"error": "use http://127.0.0.1:1"}`)
+		}, "refuses /v1/info: use http://127.0.0.1:1"},
+		{"another server", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, "answers 404 Not Found: is it the admin address of a node?"},
+		{"no JSON", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, "does not answer as a node does"},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, "it is no node of twohop"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := answering(t, test.handle).Info(t.Context())
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %s", err, test.want)
+			}
+		})
+	}
+	for _, address := range []string{"", "host", "host:", ":7071", "http://", "a b"} {
+		if _, err := New(address); err == nil {
+			t.Errorf("%q was taken", address)
+		}
+	}
+}

@@ -1,0 +1,119 @@
+//go:build script
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets scripts run this binary as twohop, and as a module that it can call.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"twohop": main, "hello": hello})
+}
+
+// TestScripts runs testdata/script. Besides testscript's own commands there are:
+//
+//	ready FILE          wait until FILE is there, then set NODE, LISTEN, ADMIN and PID from it
+//	exits CODE COMMAND  run a command that ends with this exit code
+//	signal NAME PID     send a signal: INT or TERM
+//	chmod MODE FILE     change who may read a file
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"ready": ready, "exits": exits, "signal": send, "chmod": chmod,
+		},
+	})
+}
+
+func ready(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: ready FILE")
+	}
+	file := ts.MkAbs(args[0])
+	ts.Check(appears(file))
+	text, err := os.ReadFile(file)
+	ts.Check(err)
+	var fields map[string]any
+	decoder := json.NewDecoder(strings.NewReader(string(text)))
+	decoder.UseNumber()
+	ts.Check(decoder.Decode(&fields))
+	for name, value := range fields {
+		ts.Setenv(strings.ToUpper(name), fmt.Sprint(value))
+	}
+}
+
+// appears waits for a file; the test's own time is the bound.
+func appears(file string) error {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return err
+	}
+	defer watcher.Close()
+	if err := watcher.Add(filepath.Dir(file)); err != nil {
+		return err
+	}
+	for {
+		if _, err := os.Stat(file); err == nil {
+			return nil
+		}
+		select {
+		case <-watcher.Events:
+		case err := <-watcher.Errors:
+			return err
+		}
+	}
+}
+
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+func send(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: signal NAME PID")
+	}
+	s, ok := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM}[args[0]]
+	if !ok {
+		ts.Fatalf("signal %s is not known here", args[0])
+	}
+	pid, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ts.Check(syscall.Kill(pid, s))
+}
+
+func chmod(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: chmod MODE FILE")
+	}
+	mode, err := strconv.ParseUint(args[0], 8, 32)
+	ts.Check(err)
+	ts.Check(os.Chmod(ts.MkAbs(args[1]), os.FileMode(mode)))
+}
