@@ -123,6 +123,9 @@ func TestLargeMessages(t *testing.T) {
 		rpcserver.HandleRaw(s, "Echo", echo)
 	})
 	alice := dial(t, address, "web")
+	if _, err := alice.CallRaw(t.Context(), "shop.Echo", nil); err != nil { // larger ones do not wait for the connection
+		t.Fatal(err)
+	}
 	var all sync.WaitGroup
 	for i, size := range []int{0, 1, 64 << 10, 65 << 10, 1 << 20, 5 << 20} {
 		all.Go(func() {

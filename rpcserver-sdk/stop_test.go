@@ -133,6 +133,28 @@ func TestNodeThatDrainsIsLeft(t *testing.T) {
 	})
 }
 
+func TestNodeThatDrainsIsLeftWhenThereIsNoOther(t *testing.T) {
+	var g *gate
+	story(t, func(s *Server) {
+		g = newGate()
+		HandleRaw(s, "Slow", g.handle)
+	}, func(t *testing.T, n *node, s *running) {
+		l := <-n.opened
+		q := l.ask("Slow", "old")
+		<-g.started
+		n.mu.Lock()
+		n.down = true
+		n.mu.Unlock()
+		l.tell(wire.KindGoaway, &pb.Goaway{Code: uint32(wire.Draining)})
+		if f := <-l.control; f.Kind != wire.KindGoaway {
+			t.Errorf("the node got %v", f.Kind)
+		}
+		close(g.open)
+		q.wantBody("old")
+		<-l.gone
+	})
+}
+
 func TestRunIsCalledOnce(t *testing.T) {
 	story(t, func(s *Server) { Handle(s, "Say", say) }, func(t *testing.T, n *node, s *running) {
 		<-n.opened

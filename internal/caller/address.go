@@ -41,6 +41,12 @@ func (c *Client) nextAddress() string {
 	return a.learnt[i-len(a.given)]
 }
 
+func (c *Client) addressCount() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.addresses.given) + len(c.addresses.learnt)
+}
+
 // learn notes nodes.
 func (c *Client) learn(nodes []*pb.Node) {
 	c.mu.Lock()

@@ -12,8 +12,9 @@ type path struct {
 	client *Client
 
 	// Owned by run.
-	failures int
-	old      []chan struct{} // successors that sessions which were left wait for
+	failures  int
+	fruitless int             // tries since a session was open
+	old       []chan struct{} // successors that sessions which were left wait for
 
 	// Guarded by Client.mu.
 	state State
@@ -58,6 +59,10 @@ func (p *path) failed(ctx context.Context, address string, err error) bool {
 	}
 	c := p.client
 	wait := p.backoff()
+	p.fruitless++
+	if p.fruitless >= c.addressCount() {
+		p.supersede() // there is no other node: what was left need not wait for one
+	}
 	var refused *Error
 	if errors.As(err, &refused) {
 		wait = max(wait, refused.RetryAfter)
@@ -113,6 +118,7 @@ func (p *path) serve(ctx context.Context, s *Session) {
 	if c.opts.OnConnect != nil {
 		c.opts.OnConnect(s.connection())
 	}
+	p.fruitless = 0
 	p.supersede()
 	again := time.NewTimer(0)
 	defer again.Stop()

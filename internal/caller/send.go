@@ -40,7 +40,7 @@ func (c *Client) placeNewLocked(cl *call) (*Session, *Error) {
 	}
 	s := c.usableLocked()
 	if s == nil || c.waiting.first != nil || c.flushing {
-		if c.waiting.full(cl.size()) {
+		if c.waiting.full() {
 			return nil, fail(CodeOverloaded, "%d calls of %d bytes wait for a connection", c.waiting.count, c.waiting.size)
 		}
 		c.waitLocked(cl)

@@ -103,6 +103,5 @@ func (w *waiting) remove(cl *call) {
 	w.size -= cl.size()
 }
 
-func (w *waiting) full(size int) bool {
-	return w.count >= maxWaiting || w.size > 0 && w.size+size > maxWaitingSize
-}
+// full reports whether no more calls may wait. One more is taken while there is room, however large it is.
+func (w *waiting) full() bool { return w.count >= maxWaiting || w.size >= maxWaitingSize }
