@@ -72,7 +72,7 @@ func TestVectorsOfPrefixes(t *testing.T) {
 				case "answered":
 					m.wantAnswer(1, codeNamed(t, v.Code))
 					m.wantPong()
-					case "taken": // its header may still be refused
+				case "taken": // its header may still be refused
 				default:
 					t.Fatalf("effect %q", v.Effect)
 				}

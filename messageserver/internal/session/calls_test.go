@@ -1,0 +1,303 @@
+package session
+
+import (
+	"bytes"
+	"net"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twohop/twohop/internal/testkit"
+	"github.com/twohop/twohop/proto/pb"
+	"github.com/twohop/twohop/proto/wire"
+)
+
+// TestACallGoesThereAndBack looks at what each side gets.
+func TestACallGoesThereAndBack(t *testing.T) {
+	story(t, func(n *node) {
+		server := n.server("pay", "pay-1", "Move")
+		web := n.connectFrom(testkit.PipeOptions{}, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 7), Port: 4711})
+		web.write([]byte(wire.Preface))
+		web.send(header(wire.KindLogin, loginOf("web", "web-1", pb.Role_ROLE_CALLER)))
+		web.wantWelcome()
+		call := request(1<<63|5, "pay.Move", func(r *wire.Request) { r.UserData = []byte("u") })
+		call.BudgetMS, call.Attempt, call.Flags = 2000, 3, wire.FlagHigh
+		web.send(call)
+		got := server.wantRequest()
+		if got.CallID == 0 || got.RPCID == 0 || got.Hops != 1 || got.Attempt != 3 || got.Flags != wire.FlagHigh || got.BudgetMS != 2000 ||
+			!bytes.HasPrefix(got.Header, call.Header) || !bytes.Equal(got.Body, call.Body) {
+			t.Errorf("the server got %+v", got)
+		}
+		var r wire.Request
+		if err := r.Walk(got.Header, wire.ByNode); err != nil {
+			t.Fatal(err)
+		}
+		s := r.Stamp
+		if string(s.InvokerModule) != "web" || string(s.InvokerInstance) != "web-1" || string(s.InvokerIP) != "10.0.0.7" ||
+			s.InvokerSession != web.welcome.Session || s.InvokerCall != call.CallID || string(s.IngressNode) != "a" ||
+			s.ReceivedAt != uint64(time.Now().UnixMicro()) || s.Target != server.welcome.Session {
+			t.Errorf("stamp %+v", s)
+		}
+		server.send(wire.Frame{Kind: wire.KindResponse, CallID: got.CallID, Status: wire.AppError, Header: []byte{0x0a, 1, 'e'}, Body: []byte("no")})
+		a := web.wantAnswer(call.CallID, wire.AppError)
+		if a.RPCID != got.RPCID || a.Hops != 1 || string(a.Header) != "\x0a\x01e" || string(a.Body) != "no" {
+			t.Errorf("the caller got %+v", a)
+		}
+	})
+}
+
+func TestOneWay(t *testing.T) {
+	story(t, func(n *node) {
+		server, web := n.server("pay", "pay-1", "Move"), n.caller("web")
+		call := request(0, "pay.Move")
+		call.Flags = wire.FlagOneWay
+		web.send(call)
+		got := server.wantRequest()
+		if got.CallID != 0 || got.Flags != wire.FlagOneWay {
+			t.Errorf("the server got %s", describe(got))
+		}
+		server.send(wire.Frame{Kind: wire.KindResponse}) // nobody asked
+		web.wantSilence()
+		if late := n.sessions.Counters().LateAnswers.Load(); late != 1 {
+			t.Errorf("%d late answers", late)
+		}
+	})
+}
+
+// TestAnswersOfOthersFindNothing has one server answer what another one was asked.
+func TestAnswersOfOthersFindNothing(t *testing.T) {
+	story(t, func(n *node) {
+		server, web := n.server("pay", "pay-1", "Move"), n.caller("web")
+		thief := n.server("thief", "thief-1", "Move")
+		web.send(request(1, "pay.Move"))
+		got := server.wantRequest()
+		thief.answer(got, wire.OK, "forged")
+		thief.answer(wire.Frame{CallID: 1}, wire.OK, "forged")
+		web.wantSilence()
+		server.answer(got, wire.OK, "true")
+		server.answer(got, wire.OK, "twice")
+		if a := web.wantAnswer(1, wire.OK); string(a.Body) != "true" {
+			t.Errorf("answer %q", a.Body)
+		}
+		web.wantSilence()
+		if late := n.sessions.Counters().LateAnswers.Load(); late != 3 {
+			t.Errorf("%d late answers, want 3", late)
+		}
+	})
+}
+
+// TestLosingAnInstance loses one that has got one request whole and others not.
+func TestLosingAnInstance(t *testing.T) {
+	story(t, func(n *node) {
+		stuck := n.serverOver(testkit.PipeOptions{Buffer: 4 << 10}, "pay", "pay-1", "Move")
+		web := n.caller("web")
+		for id := range uint64(8) {
+			call := request(id+1, "pay.Move")
+			call.Body = make([]byte, 3000)
+			web.send(call)
+		}
+		web.wantSilence()
+		other := n.server("pay", "pay-2", "Move")
+		stuck.leave()
+		for range 7 {
+			other.answer(other.wantRequest(), wire.OK, "rerouted")
+		}
+		var rerouted []uint64
+		for range 8 {
+			a := web.want(wire.KindResponse)
+			switch {
+			case a.CallID == 1 && a.Status == wire.ConnectionLost:
+				if h := web.responseHeader(a); len(h.Unknown) != 1 || h.Unknown[0].Instance != "pay-1" {
+					t.Errorf("the answer %v does not name who had the call", h)
+				}
+			case a.Status == wire.OK && string(a.Body) == "rerouted":
+				rerouted = append(rerouted, a.CallID)
+			default:
+				t.Errorf("got %s", describe(a))
+			}
+		}
+		if slices.Sort(rerouted); !slices.Equal(rerouted, []uint64{2, 3, 4, 5, 6, 7, 8}) {
+			t.Errorf("rerouted are %v, want all but the first, which was sent", rerouted)
+		}
+	})
+}
+
+func TestCancel(t *testing.T) {
+	t.Run("an instance that says so", func(t *testing.T) {
+		story(t, func(n *node) {
+			server, web := n.server("pay", "pay-1", "Move"), n.caller("web")
+			web.send(request(1, "pay.Move"))
+			got := server.wantRequest()
+			web.send(cancel(1))
+			if c := server.wantCode(wire.KindCancel, wire.Cancelled); c.CallID != got.CallID {
+				t.Errorf("CANCEL of %d, want %d", c.CallID, got.CallID)
+			}
+			server.answer(got, wire.Cancelled, "")
+			web.wantAnswer(1, wire.Cancelled)
+		})
+	})
+	t.Run("an instance that finishes", func(t *testing.T) {
+		story(t, func(n *node) {
+			server, web := n.server("pay", "pay-1", "Move"), n.caller("web")
+			web.send(request(1, "pay.Move"))
+			got := server.wantRequest()
+			web.send(cancel(1))
+			server.want(wire.KindCancel)
+			server.answer(got, wire.OK, "done")
+			web.wantAnswer(1, wire.OK)
+		})
+	})
+	t.Run("an instance that says nothing", func(t *testing.T) {
+		story(t, func(n *node) {
+			server, web := n.server("pay", "pay-1", "Move"), n.caller("web")
+			web.send(request(1, "pay.Move"))
+			got := server.wantRequest()
+			start := time.Now()
+			web.send(cancel(1), cancel(1))
+			web.wantAnswer(1, wire.CancelledRunning)
+			wantAbout(t, time.Since(start), 150*time.Millisecond)
+			server.want(wire.KindCancel)
+			server.answer(got, wire.OK, "late")
+			web.wantSilence()
+		})
+	})
+	t.Run("a request that is still queued", func(t *testing.T) {
+		story(t, func(n *node) {
+			server, web := n.serverOver(testkit.PipeOptions{Buffer: 4 << 10}, "pay", "pay-1", "Move"), n.caller("web")
+			fill := request(1, "pay.Move")
+			fill.Body = make([]byte, 8<<10)
+			web.send(fill)
+			synctest.Wait() // now the writer is stuck
+			web.send(request(2, "pay.Move"), cancel(2))
+			web.wantAnswer(2, wire.Cancelled)
+			server.answer(server.wantRequest(), wire.OK, "")
+			web.wantAnswer(1, wire.OK)
+			server.wantSilence() // it never saw the second
+		})
+	})
+	t.Run("a request that came with it", func(t *testing.T) {
+		story(t, func(n *node) {
+			server, web := n.server("pay", "pay-1", "Move"), n.caller("web")
+			web.send(request(1, "pay.Move"), cancel(1))
+			web.wantAnswer(1, wire.Cancelled)
+			server.wantSilence()
+		})
+	})
+	t.Run("a call that is not in flight", func(t *testing.T) {
+		story(t, func(n *node) {
+			web := n.caller("web")
+			web.send(cancel(1))
+			web.wantSilence()
+			if got := n.sessions.Counters().UnknownCancels.Load(); got != 1 {
+				t.Errorf("%d are counted", got)
+			}
+		})
+	})
+}
+
+// wantAbout allows for the ticks of wheel and clock.
+func wantAbout(t *testing.T, got, want time.Duration) {
+	t.Helper()
+	if got < want || got > want+25*time.Millisecond {
+		t.Errorf("after %v, want %v", got, want)
+	}
+}
+
+func TestDeadline(t *testing.T) {
+	call := request(1, "pay.Move")
+	call.BudgetMS = 1000
+	t.Run("in the handler, which had not begun", func(t *testing.T) {
+		story(t, func(n *node) {
+			server, web := n.server("pay", "pay-1", "Move"), n.caller("web")
+			start := time.Now()
+			web.send(call)
+			got := server.wantRequest()
+			server.wantCode(wire.KindCancel, wire.Expired)
+			wantAbout(t, time.Since(start), time.Second)
+			server.answer(got, wire.Expired, "")
+			web.wantAnswer(1, wire.Expired)
+		})
+	})
+	t.Run("in the handler, which goes on", func(t *testing.T) {
+		story(t, func(n *node) {
+			server, web := n.server("pay", "pay-1", "Move"), n.caller("web")
+			start := time.Now()
+			web.send(call)
+			got := server.wantRequest()
+			web.wantAnswer(1, wire.Timeout)
+			wantAbout(t, time.Since(start), 1150*time.Millisecond)
+			server.want(wire.KindCancel)
+			server.answer(got, wire.OK, "late")
+			web.wantSilence()
+			if late := n.sessions.Counters().LateAnswers.Load(); late != 1 {
+				t.Errorf("%d late answers", late)
+			}
+		})
+	})
+	t.Run("in the queue", func(t *testing.T) {
+		story(t, func(n *node) {
+			server, web := n.serverOver(testkit.PipeOptions{Buffer: 4 << 10}, "pay", "pay-1", "Move"), n.caller("web")
+			fill := request(9, "pay.Move")
+			fill.Body = make([]byte, 8<<10)
+			web.send(fill)
+			synctest.Wait()
+			start := time.Now()
+			web.send(call)
+			web.wantAnswer(1, wire.Expired)
+			wantAbout(t, time.Since(start), time.Second)
+			server.answer(server.wantRequest(), wire.OK, "")
+			web.wantAnswer(9, wire.OK)
+			server.wantSilence()
+		})
+	})
+}
+
+// TestTheCallsOfASessionThatEnds are cancelled, because nobody waits for them.
+func TestTheCallsOfASessionThatEnds(t *testing.T) {
+	story(t, func(n *node) {
+		server, web := n.server("pay", "pay-1", "Move"), n.caller("web")
+		web.send(request(1, "pay.Move"), request(2, "pay.Move"))
+		one := server.wantRequest()
+		server.wantRequest()
+		web.leave()
+		server.wantCode(wire.KindCancel, wire.Cancelled)
+		server.wantCode(wire.KindCancel, wire.Cancelled)
+		server.answer(one, wire.OK, "for nobody")
+		synctest.Wait()
+		time.Sleep(200 * time.Millisecond)
+		if lost := n.sessions.Counters().LostAnswers.Load(); lost != 2 {
+			t.Errorf("%d lost answers, want 2", lost)
+		}
+		if calls, _ := n.router.InFlight(); calls != 0 {
+			t.Errorf("%d calls are in flight", calls)
+		}
+		n.wantAlive()
+	})
+}
+
+func TestACallerThatFloods(t *testing.T) {
+	story(t, func(n *node) {
+		server, web, other := n.server("pay", "pay-1", "Move"), n.caller("web"), n.caller("other")
+		const most = 1024
+		for id := range uint64(most + 10) {
+			web.send(request(id+1, "pay.Move"))
+		}
+		for id := range uint64(10) {
+			web.wantAnswer(most+id+1, wire.Overloaded)
+		}
+		other.send(request(1, "pay.Move"))
+		first := server.wantRequest()
+		for range most - 1 {
+			server.wantRequest()
+		}
+		server.answer(server.wantRequest(), wire.OK, "")
+		other.wantAnswer(1, wire.OK)
+		server.answer(first, wire.OK, "")
+		web.wantAnswer(1, wire.OK)
+		web.send(request(5000, "pay.Move")) // one place is free again
+		server.answer(server.wantRequest(), wire.OK, "")
+		web.wantAnswer(5000, wire.OK)
+		n.wantConsistent()
+	})
+}
