@@ -37,11 +37,7 @@ func (c *Client) Call(ctx context.Context, method string, in, out any, opts ...C
 
 // CallRaw calls a method with bytes and returns the bytes of its answer.
 func (c *Client) CallRaw(ctx context.Context, method string, body []byte, opts ...CallOption) ([]byte, error) {
-	var answer []byte
-	if err := c.caller.Call(ctx, method, body, &answer, opts...); err != nil {
-		return nil, err
-	}
-	return answer, nil
+	return c.caller.CallRaw(ctx, method, body, opts...)
 }
 
 // OneWay sends a call that nobody answers: it is delivered at most once, and what becomes of it is not told. It fails

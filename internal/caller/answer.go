@@ -21,27 +21,35 @@ func (c *Client) respond(s *Session, f *wire.Frame) error {
 		return nil
 	}
 	cl.rpcID = f.RPCID
-	var h pb.ResponseHeader
-	if len(f.Header) > 0 {
-		if err := proto.Unmarshal(f.Header, &h); err != nil {
-			h = pb.ResponseHeader{Message: "the answer's header is broken: " + err.Error()}
-		}
+	success := f.Status.Class() == wire.Success
+	var h *pb.ResponseHeader // most answers have none, and need none
+	if !success || len(f.Header) > 0 || cl.settings.receipt != nil {
+		h = readHeader(f.Header)
 		cl.contentType = h.GetContentType()
 	}
 	if cl.settings.receipt != nil {
-		*cl.settings.receipt = receiptOf(&h, f.RPCID)
+		*cl.settings.receipt = receiptOf(h, f.RPCID)
 	}
-	if f.Status.Class() == wire.Success {
+	if success {
 		cl.answer = append(cl.answer[:0], f.Body...)
 		cl.end(nil)
 		return nil
 	}
-	err := errorOf(f, &h)
+	err := errorOf(f, h)
 	if c.reroute(cl, s, err) {
 		return nil
 	}
 	cl.end(err)
 	return nil
+}
+
+// readHeader decodes an answer's header. What is broken leaves the code standing, which is in the prefix.
+func readHeader(b []byte) *pb.ResponseHeader {
+	h := &pb.ResponseHeader{}
+	if err := proto.Unmarshal(b, h); err != nil {
+		return &pb.ResponseHeader{Message: "the answer's header is broken: " + err.Error()}
+	}
+	return h
 }
 
 // errorOf returns what an answer says that is no success.

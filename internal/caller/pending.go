@@ -23,42 +23,60 @@ func (c *Client) Call(ctx context.Context, name string, in, out any, opts ...Cal
 	return nil
 }
 
-// begin fills in a call and starts it.
-func (c *Client) begin(ctx context.Context, cl *call, name string, in, out any, opts []CallOption) *Error {
-	if err := c.fill(ctx, cl, name, in, out, opts); err != nil {
-		return cl.judge(err)
+// CallRaw calls a method with bytes and returns the bytes of its answer.
+func (c *Client) CallRaw(ctx context.Context, name string, body []byte, opts ...CallOption) ([]byte, error) {
+	cl := c.newCall()
+	cl.raw, cl.answer, cl.body = true, nil, body
+	if err := c.launch(ctx, cl, name, "", opts); err != nil {
+		c.free(cl)
+		return nil, err
 	}
+	c.await(ctx, cl)
+	answer, err := cl.answer, cl.err
+	c.free(cl)
+	if err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// begin encodes the argument of a call and starts it.
+func (c *Client) begin(ctx context.Context, cl *call, name string, in, out any, opts []CallOption) *Error {
 	if raw, ok := out.(*[]byte); ok {
 		cl.raw, cl.answer = true, nil
 		if raw != nil {
 			cl.answer = (*raw)[:0]
 		}
 	}
-	if err := c.start(cl); err != nil {
-		return cl.judge(err)
+	body, contentType, err := Encode(cl.buffer[:0], in, out)
+	if err != nil {
+		cl.name = name
+		return cl.judge(fail(CodeBadRequest, "the argument cannot be encoded").because(err))
 	}
-	return nil
+	if contentType != "" && len(body) > 0 {
+		cl.buffer = body
+	}
+	cl.body = body
+	return c.launch(ctx, cl, name, contentType, opts)
 }
 
-// fill writes the fields of a call that are constant from its start on.
-func (c *Client) fill(ctx context.Context, cl *call, name string, in, out any, opts []CallOption) *Error {
+// launch writes what is constant from the start of a call on, and starts it.
+func (c *Client) launch(ctx context.Context, cl *call, name, contentType string, opts []CallOption) *Error {
 	cl.name = name
 	for _, o := range opts {
 		o.ApplyToCall(&cl.settings)
 	}
-	var contentType string
-	var err error
-	cl.body, contentType, err = Encode(cl.buffer[:0], in, out)
+	err := cl.encode(&c.names, contentType)
+	if err == nil {
+		err = c.limit(ctx, cl)
+	}
+	if err == nil {
+		err = c.start(cl)
+	}
 	if err != nil {
-		return fail(CodeBadRequest, "the argument cannot be encoded").because(err)
+		return cl.judge(err)
 	}
-	if contentType != "" && len(cl.body) > 0 {
-		cl.buffer = cl.body
-	}
-	if err := cl.encode(&c.names, contentType); err != nil {
-		return err
-	}
-	return c.limit(ctx, cl)
+	return nil
 }
 
 // limit sets the call's deadline.
