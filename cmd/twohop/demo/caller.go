@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,7 +45,7 @@ type sender struct {
 // call sends each gift that comes on stdin. At its end all are sent; after SIGTERM no further one is begun. It returns
 // when the calls that are begun have ended.
 func (m *member) call(ctx context.Context, stdin io.Reader, number, inFlight int) error {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	ctx, stop := untilTold(ctx)
 	defer stop()
 	l, err := openLedger(m.ledger)
 	if err != nil {

@@ -16,6 +16,7 @@ type cast struct {
 	// Static after construction.
 	family    *family
 	directory string
+	opts      *Options
 	instances []*instance
 
 	// Written while they are started, in this order.
@@ -41,8 +42,8 @@ var nodeNames = []string{"node-1"}
 // perModule is how many instances a module has, and how many callers there are.
 const perModule = 2
 
-func newCast(f *family, directory string) *cast {
-	c := &cast{family: f, directory: directory}
+func newCast(f *family, directory string, o *Options) *cast {
+	c := &cast{family: f, directory: directory, opts: o}
 	// rank first: fishtrade is ready when rank has answered it.
 	for _, module := range []string{moduleRank, moduleTrade} {
 		for i := range perModule {
@@ -53,7 +54,7 @@ func newCast(f *family, directory string) *cast {
 }
 
 // start starts everybody, and returns when all are connected.
-func (c *cast) start(ctx context.Context, inFlight int) error {
+func (c *cast) start(ctx context.Context) error {
 	if err := c.startNodes(ctx); err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ func (c *cast) start(ctx context.Context, inFlight int) error {
 	}
 	for i := range perModule {
 		name := moduleWeb + "-" + strconv.Itoa(i+1)
-		p, err := c.family.start(name, c.member("caller", name, "--number", strconv.Itoa(i+1), "--in-flight", strconv.Itoa(inFlight))...)
+		p, err := c.family.start(name, c.member("caller", name, "--number", strconv.Itoa(i+1), "--in-flight", strconv.Itoa(c.opts.InFlight))...)
 		if err != nil {
 			return err
 		}
@@ -119,7 +120,7 @@ func (c *cast) member(command, name string, more ...string) []string {
 
 // startInstance starts an instance's process, for the first time or again.
 func (c *cast) startInstance(i *instance) error {
-	p, err := c.family.start(i.name, c.member("instance", i.name, "--module", i.module)...)
+	p, err := c.family.start(i.name, c.member("instance", i.name, "--module", i.module, "--work", c.opts.Work.String())...)
 	if err != nil {
 		return err
 	}

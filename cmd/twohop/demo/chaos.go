@@ -140,6 +140,9 @@ func (x *chaos) strike(ctx context.Context, i *instance) error {
 
 // wait returns false if ctx is done before the time is over.
 func wait(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -29,6 +29,9 @@ Gifts above 10,000 are refused by the handler. Without --for it runs until Ctrl-
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Stdin, o.Out, o.Errors = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
 			o.Live = isTerminal(o.Out)
+			if o.Chaos && !cmd.Flags().Changed("work") {
+				o.Work = chaosWork
+			}
 			return Run(cmd.Context(), o)
 		},
 	}
@@ -40,11 +43,20 @@ Gifts above 10,000 are refused by the handler. Without --for it runs until Ctrl-
 	flags.IntVar(&o.InFlight, "in-flight", defaultInFlight, "`calls` in flight of each caller, at most")
 	flags.BoolVar(&o.Chaos, "chaos", false, "kill an instance every one or two seconds, and start it again")
 	flags.Uint64Var(&o.Seed, "seed", 0, "`number` that makes the plan of --chaos (default: a new one)")
+	flags.DurationVar(&o.Work, "work", 0, "how long each handler takes, as `5ms` (default 0s, with --chaos "+chaosWork.String()+")")
 	flags.BoolVar(&o.JSON, "json", false, "print one JSON object at the end, and nothing else on stdout")
 	flags.BoolVar(&o.Keep, "keep", false, "leave ledgers and logs behind, and say where")
 	_ = cmd.MarkFlagFilename("input", "jsonl") // it fails only for flags that do not exist
-	cmd.AddCommand(instanceCommand(), callerCommand())
+	cmd.AddCommand(giftsCommand(), instanceCommand(), callerCommand())
 	return cmd
+}
+
+// giftsCommand writes configs/demo/gifts.jsonl.
+func giftsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "gifts", Short: "Write the 3,000 gifts of the demo to stdout", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return writeGifts(cmd.OutOrStdout()) },
+	}
 }
 
 func isTerminal(w io.Writer) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -62,7 +63,9 @@ func feed(ctx context.Context, in *input, o *Options, to []io.WriteCloser) error
 	for range to {
 		select {
 		case broken := <-written:
-			err = errors.Join(err, broken)
+			if broken != nil {
+				err = errors.Join(err, fmt.Errorf("a caller takes no more gifts: %w", broken))
+			}
 		case <-ctx.Done(): // a caller that takes nothing any more is told to end, and then its writer does
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,18 +35,20 @@ func (m *member) addFlags(cmd *cobra.Command) {
 
 func instanceCommand() *cobra.Command {
 	var m member
+	var work time.Duration
 	cmd := &cobra.Command{
 		Use: "instance", Short: "One instance of fishtrade or rank, for the demo", Hidden: true, Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return m.serve(cmd.Context(), cmd.InOrStdin()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return m.serve(cmd.Context(), cmd.InOrStdin(), work) },
 	}
 	m.addFlags(cmd)
 	cmd.Flags().StringVar(&m.module, "module", "", "`module`: fishtrade or rank")
+	cmd.Flags().DurationVar(&work, "work", 0, "how long each handler takes")
 	return cmd
 }
 
 // serve runs an instance until SIGTERM, or until stdin ends: then whoever started it is gone.
-func (m *member) serve(ctx context.Context, stdin io.Reader) error {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+func (m *member) serve(ctx context.Context, stdin io.Reader, work time.Duration) error {
+	ctx, stop := untilTold(ctx)
 	defer stop()
 	go func() {
 		_, _ = io.Copy(io.Discard, stdin)
@@ -61,9 +64,9 @@ func (m *member) serve(ctx context.Context, stdin io.Reader) error {
 	switch m.module {
 	case moduleTrade:
 		o.Needs = []string{moduleRank}
-		methods = &trade{name: m.name, ledger: l}
+		methods = &trade{name: m.name, ledger: l, work: work}
 	case moduleRank:
-		methods = &rank{ledger: l}
+		methods = &rank{ledger: l, work: work}
 	default:
 		return fmt.Errorf("--module is %q, must be %s or %s", m.module, moduleTrade, moduleRank)
 	}
@@ -80,6 +83,19 @@ func (m *member) serve(ctx context.Context, stdin io.Reader) error {
 		}
 	}()
 	return s.Run(ctx)
+}
+
+// untilTold returns a context that SIGTERM ends. The signal is not given back: it may come once more while the process ends,
+// and must not cut that off.
+func untilTold(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := context.WithCancel(ctx)
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM)
+	go func() {
+		<-told
+		stop()
+	}()
+	return ctx, stop
 }
 
 // writeReady makes the file that says that the process is ready.

@@ -17,11 +17,13 @@ type Options struct {
 	Once bool
 	// Rate is how many gifts are sent in a second, by all callers. 0: as fast as it goes.
 	Rate int
-	// InFlight is how many calls each caller has in flight at most. Default 16.
+	// InFlight is how many calls each caller has in flight at most.
 	InFlight int
 	// Chaos kills instances; Seed makes its plan. 0: a random one, which is printed.
 	Chaos bool
 	Seed  uint64
+	// Work is how long each handler takes, besides what it writes. With Chaos it should be long enough for a kill to meet calls.
+	Work time.Duration
 	// JSON prints one object at the end, and nothing before.
 	JSON bool
 	// Keep leaves ledgers and logs behind, and prints where.
@@ -37,6 +39,7 @@ const (
 	defaultRate     = 1000
 	defaultInFlight = 16
 	maxInFlight     = 512 // a node takes 1,024 of one session
+	chaosWork       = 5 * time.Millisecond
 )
 
 // Validate lists everything that is wrong, each by its flag.
@@ -44,6 +47,9 @@ func (o *Options) Validate() error {
 	var problems []error
 	if o.For < 0 {
 		problems = append(problems, fmt.Errorf("--for is %s, must be positive", o.For))
+	}
+	if o.Work < 0 || o.Work > callTimeout {
+		problems = append(problems, fmt.Errorf("--work is %s, must be 0 to %s", o.Work, callTimeout))
 	}
 	if o.Rate < 0 {
 		problems = append(problems, fmt.Errorf("--rate is %d, must be 0 (as fast as it goes) or more", o.Rate))

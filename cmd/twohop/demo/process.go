@@ -28,7 +28,7 @@ type process struct {
 	err   error // how it ended; read it after ended
 
 	// Guarded by family.mu.
-	expected bool // it has been told to end
+	expected bool // it has been told to end, before it did
 }
 
 // family is all processes of a demo. Its methods may be called concurrently.
@@ -36,13 +36,14 @@ type family struct {
 	// Static after construction.
 	program   string // the executable of all
 	directory string
-	lost      chan error // one slot: the first process that ended and was not told to
+	lost      chan struct{} // one slot: a process ended that was not told to; see deaths
 
 	// Guarded by mu.
 	mu      sync.Mutex
 	started int
 	closed  bool // nothing is started any more
 	living  []*process
+	dead    []error // of processes that were not told to end
 }
 
 func newFamily(directory string) (*family, error) {
@@ -50,7 +51,7 @@ func newFamily(directory string) (*family, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &family{program: program, directory: directory, lost: make(chan error, 1)}, nil
+	return &family{program: program, directory: directory, lost: make(chan struct{}, 1)}, nil
 }
 
 // start starts a process of this executable. Its output goes to a log; its stdin stays open until it is told to end.
@@ -93,8 +94,12 @@ func environment(all []string) []string {
 // watch waits for the end of a process.
 func (f *family) watch(p *process) {
 	p.err = p.cmd.Wait()
+	cause := p.died()
 	f.mu.Lock()
 	expected := p.expected
+	if !expected {
+		f.dead = append(f.dead, cause)
+	}
 	f.living = slices.DeleteFunc(f.living, func(other *process) bool { return other == p })
 	f.mu.Unlock()
 	close(p.ended)
@@ -102,9 +107,16 @@ func (f *family) watch(p *process) {
 		return
 	}
 	select {
-	case f.lost <- p.died():
+	case f.lost <- struct{}{}:
 	default:
 	}
+}
+
+// deaths returns how processes died that were not told to end.
+func (f *family) deaths() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return errors.Join(f.dead...)
 }
 
 // died says how a process ended that was not told to.
@@ -158,8 +170,16 @@ func (f *family) expect(list ...*process) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range list {
-		p.expected = true
+		if slices.Contains(f.living, p) {
+			p.expected = true
+		}
 	}
+}
+
+func (f *family) isExpected(p *process) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return p.expected
 }
 
 // kill ends a process at once and waits for it.
@@ -192,7 +212,7 @@ func (f *family) await(patience time.Duration, list ...*process) error {
 		}
 		select {
 		case <-p.ended:
-			if p.err != nil {
+			if p.err != nil && f.isExpected(p) {
 				problems = append(problems, p.died())
 			}
 		default:

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/twohop/twohop/rpcserver-sdk"
 )
@@ -10,6 +11,7 @@ import (
 // rank is an instance of module rank: it adds up what rooms were sent.
 type rank struct {
 	ledger *ledger
+	work   time.Duration // that adding points takes
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -22,9 +24,10 @@ func (r *rank) offer(s *rpcserver.Server) {
 	rpcserver.Handle(s, "Add", r.add)
 }
 
-func (r *rank) add(_ context.Context, in *addRequest) (*addReply, error) {
+func (r *rank) add(ctx context.Context, in *addRequest) (*addReply, error) {
 	one := record{Kind: kindStart, Key: in.Key, Room: in.Room, Amount: in.Points}
 	mustWrite(r.ledger, one)
+	wait(context.WithoutCancel(ctx), r.work)
 	r.mu.Lock()
 	r.points[in.Room] += in.Points
 	points := r.points[in.Room]

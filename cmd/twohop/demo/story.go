@@ -99,14 +99,14 @@ func (s *story) listen(stop func()) (end func()) {
 
 // tell is the story: start, send, end, judge.
 func (s *story) tell(ctx context.Context) error {
-	s.cast = newCast(s.family, s.directory)
+	s.cast = newCast(s.family, s.directory, &s.opts)
 	for i := range perModule {
 		s.books.open(s.directory, fmt.Sprintf("%s-%d", moduleWeb, i+1), moduleWeb)
 	}
 	for _, i := range s.cast.instances {
 		s.books.open(s.directory, i.name, i.module)
 	}
-	if err := s.cast.start(ctx, s.opts.InFlight); err != nil {
+	if err := s.cast.start(ctx); err != nil {
 		return err
 	}
 	s.screen.say("twohop demo: gifts from %s; %d node, %d instances, %d callers, each a process; look inside with: twohop ps --admin %s",
@@ -131,6 +131,7 @@ func (s *story) tell(ctx context.Context) error {
 	}
 	trouble = errors.Join(trouble, s.cast.leave())
 	s.family.close()
+	trouble = errors.Join(s.family.deaths(), trouble)
 	select {
 	case err := <-s.fail:
 		trouble = errors.Join(trouble, err)
@@ -177,8 +178,8 @@ func (s *story) send(ctx context.Context) error {
 			ended = s.cast.ended()
 		case <-ended:
 			return nil
-		case err := <-s.family.lost:
-			return err
+		case <-s.family.lost:
+			return nil // deaths has the cause
 		case err := <-s.fail:
 			return err
 		case <-ctx.Done():

@@ -12,6 +12,7 @@ import (
 type trade struct {
 	name   string
 	ledger *ledger
+	work   time.Duration // that moving the money takes
 	rank   *rpcserver.Client
 }
 
@@ -28,6 +29,7 @@ func (t *trade) send(ctx context.Context, in *sendRequest) (*sendReply, error) {
 	if g.Amount > limit {
 		return nil, rpcserver.Errorf(codeLimit, "a gift may cost %d, this one costs %d", limit, g.Amount)
 	}
+	wait(context.WithoutCancel(ctx), t.work) // whoever has begun to move money ends it
 	r.Kind = kindMoved
 	t.write(r)
 	// The money is moved, whatever becomes of the rank.
