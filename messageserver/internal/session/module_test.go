@@ -237,7 +237,7 @@ func (m *module) wantClosed() {
 func (m *module) wantSilence() {
 	m.n.t.Helper()
 	synctest.Wait()
-	_ = m.conn.SetReadDeadline(time.Now())
+	_ = m.conn.SetReadDeadline(time.Now().Add(1))
 	b := make([]byte, 1)
 	if got, err := m.conn.Read(b); got != 0 || len(m.in) != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		m.n.t.Fatalf("%d and %d bytes and %v, want silence", len(m.in), got, err)
