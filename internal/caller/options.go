@@ -38,6 +38,9 @@ type Options struct {
 	// OnConnect and OnDisconnect hear of each session, one after the other.
 	OnConnect    func(Connection)
 	OnDisconnect func(Connection, error)
+
+	// Changed by tests that lose very many sessions.
+	backoffStep, settled time.Duration
 }
 
 // Connection is a session as hooks see it.
@@ -89,6 +92,9 @@ func (o *Options) resolve() error {
 	}
 	if o.Queue == 0 {
 		o.Queue = 4 << 20
+	}
+	if o.backoffStep == 0 {
+		o.backoffStep, o.settled = backoffStep, settled
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

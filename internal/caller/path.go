@@ -43,7 +43,7 @@ func (p *path) run(ctx context.Context) {
 		}
 		opened := p.client.clock.Now()
 		p.serve(ctx, s)
-		if p.client.clock.Now()-opened >= settled {
+		if p.client.clock.Now()-opened >= p.client.opts.settled {
 			p.failures = 0
 		}
 		if !p.after(ctx, s) {
@@ -179,7 +179,7 @@ func (p *path) after(ctx context.Context, s *Session) bool {
 
 // backoff returns how long to wait after a failure: full jitter.
 func (p *path) backoff() time.Duration {
-	wait := rand.N(min(backoffMax, backoffStep<<min(p.failures, 10))) //nolint:gosec // jitter
+	wait := rand.N(min(backoffMax, p.client.opts.backoffStep<<min(p.failures, 10))) //nolint:gosec // jitter
 	p.failures++
 	return wait
 }

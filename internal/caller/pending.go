@@ -68,10 +68,10 @@ func (c *Client) launch(ctx context.Context, cl *call, name, contentType string,
 	}
 	err := cl.encode(&c.names, contentType)
 	if err == nil {
-		err = c.limit(ctx, cl)
-	}
-	if err == nil {
-		err = c.start(cl)
+		now := c.clock.Now()
+		if err = c.limit(ctx, cl, now); err == nil {
+			err = c.start(cl, now)
+		}
 	}
 	if err != nil {
 		return cl.judge(err)
@@ -80,7 +80,7 @@ func (c *Client) launch(ctx context.Context, cl *call, name, contentType string,
 }
 
 // limit sets the call's deadline.
-func (c *Client) limit(ctx context.Context, cl *call) *Error {
+func (c *Client) limit(ctx context.Context, cl *call, now time.Duration) *Error {
 	if err := ctx.Err(); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			return fail(CodeExpired, "the time was up before the call was made")
@@ -99,7 +99,7 @@ func (c *Client) limit(ctx context.Context, cl *call) *Error {
 	if left <= 0 {
 		return fail(CodeExpired, "the time was up before the call was made")
 	}
-	cl.deadline = c.clock.Now() + left
+	cl.deadline = now + left
 	return nil
 }
 

@@ -58,7 +58,7 @@ func TestRacesEndEachCallOnce(t *testing.T) {
 		for _, name := range []string{"alpha", "beta", "gamma"} {
 			m.node(name, name+":1").answer = answer
 		}
-		alice := m.client("alpha:1,beta:1,gamma:1")
+		alice := m.client("alpha:1,beta:1,gamma:1", func(o *Options) { o.backoffStep, o.settled = 5*time.Millisecond, 0 })
 		random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a schedule
 		var all sync.WaitGroup
 		turns := make(chan struct{}, 64)
@@ -110,6 +110,7 @@ func TestRacesEndEachCallOnce(t *testing.T) {
 		if err := alice.ConsistencyCheck(); err != nil {
 			t.Error(err)
 		}
+		t.Logf("%+v", alice.Stats())
 		if s := alice.Stats(); s.InFlight != 0 || s.Waiting != 0 || s.Late == 0 || s.Resent == 0 || s.Rerouted == 0 {
 			t.Errorf("after all calls: %+v, want none open, and some late, resent and rerouted", s)
 		}

@@ -9,16 +9,16 @@ import (
 )
 
 // start gives a new call its first place: on a session, or in the queue. An error means that it has none.
-func (c *Client) start(cl *call) *Error {
+func (c *Client) start(cl *call, now time.Duration) *Error {
 	c.mu.Lock()
 	c.starts++
 	cl.order = c.starts
-	s, err := c.placeNewLocked(cl)
+	s, err := c.placeNewLocked(cl, now)
 	c.mu.Unlock()
 	if err != nil || s == nil {
 		return err
 	}
-	f := cl.frame(c.clock.Now())
+	f := cl.frame(now)
 	wake, sendErr := s.conn.Send(frameconn.Requests, &f, cl.late())
 	s.sending.Done()
 	if wake {
@@ -31,7 +31,7 @@ func (c *Client) start(cl *call) *Error {
 }
 
 // placeNewLocked returns the session that the caller is to send the call on, nil if it waits.
-func (c *Client) placeNewLocked(cl *call) (*Session, *Error) {
+func (c *Client) placeNewLocked(cl *call, now time.Duration) (*Session, *Error) {
 	switch {
 	case c.closed:
 		return nil, closedError()
@@ -52,7 +52,7 @@ func (c *Client) placeNewLocked(cl *call) (*Session, *Error) {
 	if !cl.oneWay && s.inFlight >= s.maxInFlight() {
 		return nil, fail(CodeOverloaded, "%d calls are in flight, as many as the node takes", s.inFlight)
 	}
-	c.placeLocked(cl, s)
+	c.placeLocked(cl, s, now)
 	return s, nil
 }
 
@@ -78,12 +78,12 @@ func (c *Client) waitLocked(cl *call) {
 const graceTime = 200 * time.Millisecond
 
 // placeLocked gives the call a slot and an id on s. The caller sends it and then says s.sending.Done.
-func (c *Client) placeLocked(cl *call, s *Session) {
+func (c *Client) placeLocked(cl *call, s *Session, now time.Duration) {
 	s.sending.Add(1)
 	cl.session = s
 	cl.attempts++
 	if cl.attempts == 1 {
-		cl.firstSent = c.clock.Now()
+		cl.firstSent = now
 	}
 	if cl.oneWay {
 		return
@@ -156,16 +156,16 @@ func (c *Client) flush() (again bool) {
 			return true
 		}
 		c.waiting.remove(cl)
-		err := s.fits(cl)
+		now, err := c.clock.Now(), s.fits(cl)
 		if err == nil {
-			c.placeLocked(cl, s)
+			c.placeLocked(cl, s, now)
 			cl.parts.Add(1)
 		}
 		c.mu.Unlock()
 		if err != nil {
 			cl.end(err)
 		} else {
-			again = c.sendWaiting(cl, s)
+			again = c.sendWaiting(cl, s, now)
 		}
 		c.mu.Lock()
 	}
@@ -173,8 +173,8 @@ func (c *Client) flush() (again bool) {
 }
 
 // sendWaiting sends one call that flush has placed, and reports whether the session's queue is full.
-func (c *Client) sendWaiting(cl *call, s *Session) (full bool) {
-	f := cl.frame(c.clock.Now())
+func (c *Client) sendWaiting(cl *call, s *Session, now time.Duration) (full bool) {
+	f := cl.frame(now)
 	wake, err := s.conn.Send(frameconn.Requests, &f, cl.late())
 	s.sending.Done()
 	if wake {
