@@ -175,7 +175,7 @@ func call(cmd *cobra.Command, f *callFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }() // it returns nil
 	start := time.Now()
 	r.body, err = client.CallRaw(ctx, args[0], body, append(options, rpcclient.WantReceipt(&r.receipt))...)
 	r.total = time.Since(start)
@@ -201,7 +201,7 @@ func readBody(stdin io.Reader, args []string, raw bool) ([]byte, error) {
 	case is:
 		from = file
 		var f *os.File
-		if f, err = os.Open(file); err == nil {
+		if f, err = os.Open(file); err == nil { //nolint:gosec // the user names it
 			defer f.Close()
 			body, err = io.ReadAll(io.LimitReader(f, maxBody+1))
 		}

@@ -37,7 +37,7 @@ func TestTheDoorWaitsForEveryAddress(t *testing.T) {
 		t.Fatalf("it ended after one of two: %v", err)
 	}
 	fail("unix:/nowhere/b")
-	var none *errNoNode
+	var none *noNodeError
 	if err := context.Cause(ctx); !errors.As(err, &none) || !strings.Contains(err.Error(), "/nowhere/a") || !strings.Contains(err.Error(), "/nowhere/b") {
 		t.Errorf("it ended with %v", err)
 	}

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -30,13 +32,13 @@ func newDoor(addresses string, end context.CancelCauseFunc) *door {
 	return &door{addresses: len(seen), end: end, failed: make(map[string]error)}
 }
 
-// errNoNode says that no node could be reached.
-type errNoNode struct{ failed map[string]error }
+// noNodeError says that no node could be reached.
+type noNodeError struct{ failed map[string]error }
 
-func (e *errNoNode) Error() string {
+func (e *noNodeError) Error() string {
 	var lines []string
-	for _, err := range e.failed {
-		lines = append(lines, err.Error())
+	for _, address := range slices.Sorted(maps.Keys(e.failed)) {
+		lines = append(lines, e.failed[address].Error())
 	}
 	return fmt.Sprintf("no node answers (%s): start one with `twohop messageserver`, or name its address with --address",
 		strings.Join(lines, "; "))
@@ -57,11 +59,7 @@ func (d *door) dial(ctx context.Context, address string) (net.Conn, error) {
 	}
 	d.failed[address] = err
 	if !d.opened && len(d.failed) >= d.addresses {
-		failed := make(map[string]error, len(d.failed))
-		for address, err := range d.failed {
-			failed[address] = err
-		}
-		d.end(&errNoNode{failed})
+		d.end(&noNodeError{maps.Clone(d.failed)})
 	}
 	return nil, err
 }

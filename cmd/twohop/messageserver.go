@@ -96,7 +96,7 @@ func serve(ctx context.Context, o messageserver.Options, readyFile string) error
 			_ = node.Close()
 			return err
 		}
-		defer os.Remove(readyFile)
+		defer func() { _ = os.Remove(readyFile) }() // somebody else may have done it
 	}
 	ctx, drain := context.WithCancel(ctx)
 	defer drain()

@@ -68,8 +68,7 @@ func loadConfig(cmd *cobra.Command) (*config.Config, error) {
 		in.Flags = append(in.Flags, config.Flag{Name: "set", Key: key, Value: value})
 	}
 	c, err := config.Load(in)
-	var problems config.Problems
-	if errors.As(err, &problems) {
+	if problems, ok := errors.AsType[config.Problems](err); ok {
 		return nil, fmt.Errorf("the configuration is wrong:\n  %s", strings.ReplaceAll(problems.Error(), "\n", "\n  "))
 	}
 	return c, err

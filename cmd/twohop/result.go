@@ -40,7 +40,7 @@ func (r *result) end(err, cause error, state rpcclient.State) {
 		return
 	}
 	told := *e
-	var none *errNoNode
+	var none *noNodeError
 	switch {
 	case errors.As(cause, &none):
 		told.Message = none.Error()

@@ -98,7 +98,7 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 		}
 		return fmt.Errorf("asking the node at %s: %w", c.address, err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }() // it has been read
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("asking the node at %s: %w", c.address, err)

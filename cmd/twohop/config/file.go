@@ -36,7 +36,7 @@ type reader struct {
 func (r *reader) readFile(v reflect.Value) {
 	f, err := os.Open(r.file)
 	if err != nil {
-		r.problem(Place{source: inFile, name: r.file}, "", "%v", errors.Unwrap(err))
+		r.problemf(Place{source: inFile, name: r.file}, "", "%v", errors.Unwrap(err))
 		return
 	}
 	defer f.Close()
@@ -53,7 +53,7 @@ func (r *reader) readFile(v reflect.Value) {
 		err = fmt.Errorf("it has more than %d bytes", maxFile)
 	}
 	if err != nil {
-		r.problem(Place{source: inFile, name: r.file}, "", "%v", err)
+		r.problemf(Place{source: inFile, name: r.file}, "", "%v", err)
 		return
 	}
 	r.read(text, v)
@@ -71,7 +71,7 @@ func (r *reader) read(text []byte, v reflect.Value) {
 	}
 	var second yaml.Node
 	if err := decoder.Decode(&second); err == nil {
-		r.problem(r.at(&second), "", "a second document begins: a configuration is one document")
+		r.problemf(r.at(&second), "", "a second document begins: a configuration is one document")
 	} else if !errors.Is(err, io.EOF) {
 		r.syntax(err)
 	}
@@ -88,10 +88,10 @@ func (r *reader) syntax(err error) {
 		place.line, _ = strconv.Atoi(parts[1])
 		place.column = 1
 	}
-	r.problem(place, "", "not YAML: %s", lineOf.ReplaceAllString(err.Error(), ""))
+	r.problemf(place, "", "not YAML: %s", lineOf.ReplaceAllString(err.Error(), ""))
 }
 
-func (r *reader) problem(at Place, key, format string, args ...any) {
+func (r *reader) problemf(at Place, key, format string, args ...any) {
 	r.problems = append(r.problems, Problem{at, key, fmt.Sprintf(format, args...)})
 }
 
@@ -103,7 +103,7 @@ func (r *reader) at(n *yaml.Node) Place {
 func (r *reader) value(n *yaml.Node, v reflect.Value, name string, depth int) {
 	r.nodes++
 	if r.nodes == maxNodes || depth > maxDepth {
-		r.problem(r.at(n), name, "too much: aliases or nesting without end?")
+		r.problemf(r.at(n), name, "too much: aliases or nesting without end?")
 		r.nodes = maxNodes
 	}
 	if r.nodes >= maxNodes {
@@ -119,7 +119,7 @@ func (r *reader) value(n *yaml.Node, v reflect.Value, name string, depth int) {
 	case v.Kind() == reflect.Struct && (n.Kind == yaml.MappingNode || empty):
 		r.mapping(n, v, name, depth)
 	case v.Kind() == reflect.Struct:
-		r.wrong(n, name, "must be a section: keys with values, each on a line of its own")
+		r.wrongf(n, name, "must be a section: keys with values, each on a line of its own")
 	case v.Kind() == reflect.Slice && n.Kind == yaml.SequenceNode:
 		for i, item := range n.Content {
 			element := reflect.New(v.Type().Elem()).Elem()
@@ -127,26 +127,26 @@ func (r *reader) value(n *yaml.Node, v reflect.Value, name string, depth int) {
 			v.Set(reflect.Append(v, element))
 		}
 	case v.Kind() == reflect.Slice && !empty:
-		r.wrong(n, name, "must be a list: lines that begin with -")
+		r.wrongf(n, name, "must be a list: lines that begin with -")
 	case v.Kind() == reflect.Slice:
 	case empty:
-		r.wrong(n, name, "has no value: give it one, or leave the key out for its default")
+		r.wrongf(n, name, "has no value: give it one, or leave the key out for its default")
 	case n.Kind != yaml.ScalarNode:
-		r.wrong(n, name, "must be a single value")
+		r.wrongf(n, name, "must be a single value")
 	default:
 		if v.Type() == secretType && r.open {
-			r.wrong(n, name, "a secret in a file that everybody can read: chmod o= %s, or use secret_file or secret_env", r.file)
+			r.wrongf(n, name, "a secret in a file that everybody can read: chmod o= %s, or use secret_file or secret_env", r.file)
 			return
 		}
 		if err := assign(v, name, n.Value); err != nil {
-			r.wrong(n, name, "%v", err)
+			r.wrongf(n, name, "%v", err)
 		}
 	}
 }
 
-// wrong is a problem with a key's value.
-func (r *reader) wrong(n *yaml.Node, name, format string, args ...any) {
-	r.problem(r.at(n), name, format, args...)
+// wrongf notes a problem with a key's value.
+func (r *reader) wrongf(n *yaml.Node, name, format string, args ...any) {
+	r.problemf(r.at(n), name, format, args...)
 }
 
 // mapping reads a section.
@@ -156,7 +156,7 @@ func (r *reader) mapping(n *yaml.Node, v reflect.Value, name string, depth int) 
 		k, value := n.Content[i], n.Content[i+1]
 		full := join(name, k.Value)
 		if first := seen[k.Value]; first != nil {
-			r.problem(r.at(k), full, "stands twice: first in line %d", first.Line)
+			r.problemf(r.at(k), full, "stands twice: first in line %d", first.Line)
 			continue
 		}
 		seen[k.Value] = k
@@ -170,7 +170,7 @@ func (r *reader) mapping(n *yaml.Node, v reflect.Value, name string, depth int) 
 			seen[base] = k
 			continue
 		}
-		r.problem(r.at(k), full, "is not a key%s", r.suggest(v, name, full))
+		r.problemf(r.at(k), full, "is not a key%s", r.suggest(v, name, full))
 	}
 }
 

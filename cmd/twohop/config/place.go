@@ -70,7 +70,7 @@ func (p Problem) String() string {
 }
 
 // Problems is the error of Load: everything that is wrong, a line each.
-type Problems []Problem
+type Problems []Problem //nolint:errname // the list, and an error only because Load returns it
 
 func (p Problems) Error() string {
 	lines := make([]string, 0, len(p))

@@ -41,13 +41,13 @@ func (r *reader) secret(n *yaml.Node, v reflect.Value, name, how string, again b
 	}
 	switch {
 	case again:
-		r.problem(at, key, "%v", errSeveral)
+		r.problemf(at, key, "%v", errSeveral)
 	case n.Kind != yaml.ScalarNode || n.Value == "" || n.Tag == "!!null":
-		r.problem(at, key, "must be the name of a %s", map[string]string{"file": "file", "env": "variable"}[how])
+		r.problemf(at, key, "must be the name of a %s", map[string]string{"file": "file", "env": "variable"}[how])
 	case how == "env":
 		text, ok := r.lookup(n.Value)
 		if !ok || text == "" {
-			r.problem(at, key, "the variable %s is not set", n.Value)
+			r.problemf(at, key, "the variable %s is not set", n.Value)
 			return
 		}
 		at.via = "variable " + n.Value
@@ -60,7 +60,7 @@ func (r *reader) secret(n *yaml.Node, v reflect.Value, name, how string, again b
 		}
 		text, err := ReadSecret(path)
 		if err != nil {
-			r.problem(at, key, "%v", err)
+			r.problemf(at, key, "%v", err)
 			return
 		}
 		at.via = "file " + path
@@ -71,7 +71,7 @@ func (r *reader) secret(n *yaml.Node, v reflect.Value, name, how string, again b
 
 // ReadSecret reads a secret from a file that others may not read. One line break at its end is not part of it.
 func ReadSecret(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // the operator names it
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", path, errors.Unwrap(err))
 	}

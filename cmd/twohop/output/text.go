@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -34,7 +35,7 @@ func Body(w io.Writer, body []byte) error {
 		body = pretty.Bytes()
 	}
 	if len(body) > 0 && utf8.Valid(body) && body[len(body)-1] != '\n' {
-		body = append(body[:len(body):len(body)], '\n')
+		body = append(slices.Clip(body), '\n')
 	}
 	_, err := w.Write(body)
 	return err
