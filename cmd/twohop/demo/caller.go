@@ -61,7 +61,7 @@ func (m *member) call(ctx context.Context, stdin io.Reader, number, inFlight int
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }() // it returns nil
 	select {
 	case <-connected:
 	case <-ctx.Done():
@@ -114,7 +114,7 @@ func (s *sender) work(ctx context.Context) {
 			if !more {
 				return
 			}
-			s.send(g)
+			s.send(context.WithoutCancel(ctx), g) // what is begun is brought to its end
 		case <-ctx.Done():
 			return
 		}
@@ -122,7 +122,7 @@ func (s *sender) work(ctx context.Context) {
 }
 
 // send makes one call: the intent is on record before the first byte leaves.
-func (s *sender) send(g gift) {
+func (s *sender) send(ctx context.Context, g gift) {
 	s.mu.Lock()
 	s.sent++
 	k := newKey(s.number, s.sent)
@@ -130,7 +130,7 @@ func (s *sender) send(g gift) {
 	mustWrite(s.ledger, record{Kind: kindInvoke, Key: k, Gift: g.ID, User: g.User, Room: g.Room, Amount: g.Amount})
 	from := time.Now()
 	var receipt rpcclient.Receipt
-	reply, err := rpcclient.Call[sendReply](context.Background(), s.client, moduleTrade+".SendRocket",
+	reply, err := rpcclient.Call[sendReply](ctx, s.client, moduleTrade+".SendRocket",
 		&sendRequest{Key: k, Gift: g}, rpcclient.Timeout(callTimeout), rpcclient.WantReceipt(&receipt))
 	end := endOf(k, err, rpcclient.ErrNotExecuted, rpcclient.ErrExecuted, time.Since(from))
 	end.Hops = len(receipt.Hops)

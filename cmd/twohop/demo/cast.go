@@ -99,7 +99,10 @@ func (c *cast) startNodes(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		var ready struct{ Listen, Admin string }
+		var ready struct {
+			Listen string `json:"listen"`
+			Admin  string `json:"admin"`
+		}
 		if err := json.Unmarshal(text, &ready); err != nil || ready.Listen == "" {
 			return fmt.Errorf("%s says in its ready file: %q, must be JSON with its addresses", p, text)
 		}

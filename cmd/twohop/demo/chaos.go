@@ -60,8 +60,8 @@ type chaos struct {
 }
 
 // startChaos begins to kill. failed is called when an instance does not come back.
-func startChaos(c *cast, seed uint64, failed func(error)) *chaos {
-	ctx, cancel := context.WithCancel(context.Background())
+func startChaos(ctx context.Context, c *cast, seed uint64, failed func(error)) *chaos {
+	ctx, cancel := context.WithCancel(ctx)
 	x := &chaos{cast: c, seed: seed, ends: cancel, done: make(chan struct{}), from: time.Now()}
 	go func() {
 		defer close(x.done)

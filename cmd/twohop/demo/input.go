@@ -17,10 +17,10 @@ const maxReported = 20
 // input is where gifts come from: a file, stdin, or the generator. One goroutine uses it.
 type input struct {
 	// Static after construction.
-	name   string // for people
-	open   func() (io.ReadCloser, error)
-	again  bool // it can be read another time
-	report func(format string, args ...any)
+	name    string // for people
+	open    func() (io.ReadCloser, error)
+	again   bool // it can be read another time
+	reportf func(format string, args ...any)
 
 	from   io.ReadCloser
 	lines  *bufio.Reader
@@ -38,8 +38,8 @@ const sampleInput = "configs/demo/gifts.jsonl"
 
 // openInput opens a file, stdin ("-"), or for "" the sample: the file of that name here or above, else what the generator
 // makes. It returns when there is a gift; an input that has none is an error.
-func openInput(name string, stdin io.Reader, report func(format string, args ...any)) (*input, error) {
-	in := &input{name: name, again: true, report: report}
+func openInput(name string, stdin io.Reader, reportf func(format string, args ...any)) (*input, error) {
+	in := &input{name: name, again: true, reportf: reportf}
 	if name == "" {
 		name = findSample()
 		in.name = name
@@ -64,7 +64,7 @@ func openInput(name string, stdin io.Reader, report func(format string, args ...
 			return nil, fmt.Errorf("input: %s is a directory, must be a file with a gift a line, or - for stdin", name)
 		}
 		in.again = info.Mode().IsRegular()
-		in.open = func() (io.ReadCloser, error) { return os.Open(name) }
+		in.open = func() (io.ReadCloser, error) { return os.Open(name) } //nolint:gosec // whoever starts the demo names it
 	}
 	if err := in.rewind(); err != nil {
 		return nil, err
@@ -119,7 +119,7 @@ func (in *input) rewind() error {
 
 func (in *input) close() {
 	if in.from != nil {
-		in.from.Close()
+		_ = in.from.Close() // it was read only
 	}
 }
 
@@ -165,9 +165,9 @@ func (in *input) skip(why error) {
 	bad := in.bad.Add(1)
 	switch {
 	case bad <= maxReported:
-		in.report("%s, line %d is skipped: it %s", in.name, in.line, sentence(why))
+		in.reportf("%s, line %d is skipped: it %s", in.name, in.line, sentence(why))
 	case bad == maxReported+1:
-		in.report("%s, line %d is skipped, too; further lines that are no gift are counted only", in.name, in.line)
+		in.reportf("%s, line %d is skipped, too; further lines that are no gift are counted only", in.name, in.line)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // notes collects what is reported.
 type notes []string
 
-func (n *notes) add(format string, args ...any) { *n = append(*n, fmt.Sprintf(format, args...)) }
+func (n *notes) addf(format string, args ...any) { *n = append(*n, fmt.Sprintf(format, args...)) }
 
 func pass(t *testing.T, in *input) (ids []string) {
 	t.Helper()
@@ -43,7 +43,7 @@ func file(t *testing.T, text string) string {
 func TestInputSkipsBadLinesAndReportsThemOnce(t *testing.T) {
 	text := "\xef\xbb\xbf" + one("a") + "\r\n\n" + "hello\n" + one("b") + "\n" + strings.Repeat("x", 3*maxLine) + "\n" + one("c")
 	var said notes
-	in, err := openInput(file(t, text), nil, said.add)
+	in, err := openInput(file(t, text), nil, said.addf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestInputSkipsBadLinesAndReportsThemOnce(t *testing.T) {
 
 func TestInputReportsOnlyTheFirstBadLines(t *testing.T) {
 	var said notes
-	in, err := openInput("-", strings.NewReader(strings.Repeat("x\n", 100)+one("a")), said.add)
+	in, err := openInput("-", strings.NewReader(strings.Repeat("x\n", 100)+one("a")), said.addf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestInputFailsBeforeAnythingStarts(t *testing.T) {
 		{"-", "x\ny\n", "stdin has no gift, and 2 lines that are none"},
 	} {
 		var said notes
-		if _, err := openInput(c.name, strings.NewReader(c.stdin), said.add); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := openInput(c.name, strings.NewReader(c.stdin), said.addf); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}
 	}
@@ -95,7 +95,7 @@ func TestInputFailsBeforeAnythingStarts(t *testing.T) {
 
 func TestInputWithoutANameIsTheSampleEverywhere(t *testing.T) {
 	var said notes
-	here, err := openInput("", nil, said.add)
+	here, err := openInput("", nil, said.addf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestInputWithoutANameIsTheSampleEverywhere(t *testing.T) {
 		t.Errorf("in the repository gifts come from %s", here.name)
 	}
 	t.Chdir(t.TempDir())
-	made, err := openInput("", nil, said.add)
+	made, err := openInput("", nil, said.addf)
 	if err != nil {
 		t.Fatal(err)
 	}

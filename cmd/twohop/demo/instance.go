@@ -100,7 +100,7 @@ func untilTold(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // writeReady makes the file that says that the process is ready.
 func writeReady(path string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600) //nolint:gosec // the demo names it
 	if err != nil {
 		return fmt.Errorf("--ready-file: %w", err)
 	}

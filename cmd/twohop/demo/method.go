@@ -51,8 +51,7 @@ type outcome interface {
 // endOf returns the record of a call's end. notExecuted and executed are the SDK's sentinels.
 func endOf(k key, err, notExecuted, executed error, took time.Duration) record {
 	r := record{Kind: kindEnd, Key: k, Class: classUnknown, Code: "?", Micros: took.Microseconds()}
-	var o outcome
-	if errors.As(err, &o) {
+	if o, ok := errors.AsType[outcome](err); ok {
 		r.Code = o.Name()
 	}
 	switch {

@@ -7,7 +7,8 @@ import (
 	"sync"
 )
 
-// screen is what people see. Its methods may be called concurrently.
+// screen is what people see. Its methods may be called concurrently. When nobody reads it any more, a signal says so
+// (SIGPIPE); errors of its writers add nothing.
 type screen struct {
 	// Static after construction.
 	out, errors io.Writer
@@ -39,33 +40,33 @@ func (s *screen) draw(lines []string) {
 
 func (s *screen) eraseLocked() {
 	if len(s.drawn) > 0 {
-		fmt.Fprint(s.out, up1(len(s.drawn)), eraseBelow)
+		_, _ = fmt.Fprint(s.out, up1(len(s.drawn)), eraseBelow)
 	}
 }
 
 func (s *screen) drawLocked() {
 	if len(s.drawn) > 0 {
-		fmt.Fprint(s.out, wrapOff, strings.Join(s.drawn, "\n"), "\n", wrapOn)
+		_, _ = fmt.Fprint(s.out, wrapOff, strings.Join(s.drawn, "\n"), "\n", wrapOn)
 	}
 }
 
-// say prints a line, unless only the result is wanted.
-func (s *screen) say(format string, args ...any) {
+// sayf prints a line, unless only the result is wanted.
+func (s *screen) sayf(format string, args ...any) {
 	if s.quiet {
 		return
 	}
-	s.print(s.out, format, args...)
+	s.printf(s.out, format, args...)
 }
 
-// warn prints a line on stderr.
-func (s *screen) warn(format string, args ...any) { s.print(s.errors, "demo: "+format, args...) }
+// warnf prints a line on stderr.
+func (s *screen) warnf(format string, args ...any) { s.printf(s.errors, "demo: "+format, args...) }
 
-// print prints a line above the table.
-func (s *screen) print(to io.Writer, format string, args ...any) {
+// printf prints a line above the table.
+func (s *screen) printf(to io.Writer, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.eraseLocked()
-	fmt.Fprintf(to, format+"\n", args...)
+	_, _ = fmt.Fprintf(to, format+"\n", args...)
 	s.drawLocked()
 }
 

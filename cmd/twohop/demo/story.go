@@ -41,7 +41,7 @@ func Run(ctx context.Context, o Options) error {
 	s.screen = &screen{out: o.Out, errors: o.Errors, live: o.Live && !o.JSON, quiet: o.JSON}
 	var err error
 	// Before there is anything to clean up, so that Ctrl-C ends the wait for a slow stdin.
-	if s.in, err = openInput(o.Input, o.Stdin, s.screen.warn); err != nil {
+	if s.in, err = openInput(o.Input, o.Stdin, s.screen.warnf); err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -61,11 +61,11 @@ func Run(ctx context.Context, o Options) error {
 // clean removes what was written, unless it is to be kept.
 func (s *story) clean() {
 	if s.opts.Keep {
-		s.screen.warn("ledgers and logs are kept in %s", s.directory)
+		s.screen.warnf("ledgers and logs are kept in %s", s.directory)
 		return
 	}
 	if err := os.RemoveAll(s.directory); err != nil {
-		s.screen.warn("%v", err)
+		s.screen.warnf("%v", err)
 	}
 }
 
@@ -109,17 +109,17 @@ func (s *story) tell(ctx context.Context) error {
 	if err := s.cast.start(ctx); err != nil {
 		return err
 	}
-	s.screen.say("twohop demo: gifts from %s; %d node, %d instances, %d callers, each a process; look inside with: twohop ps --admin %s",
+	s.screen.sayf("twohop demo: gifts from %s; %d node, %d instances, %d callers, each a process; look inside with: twohop ps --admin %s",
 		s.in.name, len(s.cast.nodes), len(s.cast.instances), len(s.cast.callers), s.cast.admin)
 	if s.opts.Chaos {
 		seed := s.opts.Seed
 		if seed == 0 {
 			seed = uint64(rand.Uint32()) + 1 //nolint:gosec // any other one does as well
 		}
-		s.chaos = startChaos(s.cast, seed, func(err error) { s.fail <- err })
-		s.screen.say("chaos kills an instance every one or two seconds; --seed %d repeats its plan", seed)
+		s.chaos = startChaos(ctx, s.cast, seed, func(err error) { s.fail <- err })
+		s.screen.sayf("chaos kills an instance every one or two seconds; --seed %d repeats its plan", seed)
 		if s.opts.JSON {
-			s.screen.warn("chaos: --seed %d repeats its plan", seed)
+			s.screen.warnf("chaos: --seed %d repeats its plan", seed)
 		}
 	}
 	s.table = &table{books: s.books, cast: s.cast, chaos: s.chaos}
@@ -173,7 +173,7 @@ func (s *story) send(ctx context.Context) error {
 			}
 			s.family.expect(s.cast.callers...)
 			for _, p := range pipes {
-				p.Close()
+				_ = p.Close() // its reader may be gone
 			}
 			ended = s.cast.ended()
 		case <-ended:
@@ -203,7 +203,7 @@ func (s *story) show(n int) error {
 		s.screen.draw(s.table.lines(elapsed))
 	case !s.screen.quiet && n%2 == 0:
 		s.table.measure(elapsed)
-		s.screen.say("%s", s.table.plain(elapsed))
+		s.screen.sayf("%s", s.table.plain(elapsed))
 	}
 	return nil
 }
@@ -229,17 +229,17 @@ func (s *story) judge(trouble error) error {
 	if s.screen.live {
 		s.screen.draw(s.table.lines(s.sent))
 		s.screen.leave()
-		s.screen.say("")
+		s.screen.sayf("")
 	}
 	err := v.print(s.opts.Errors, s.books)
 	if s.opts.JSON {
 		err = errors.Join(err, json.NewEncoder(s.opts.Out).Encode(r))
 	} else {
 		for _, line := range s.books.words(&v, &r) {
-			s.screen.say("%s", line)
+			s.screen.sayf("%s", line)
 		}
 		if r.BadLines > 0 {
-			s.screen.say("%d lines of the input were no gift and were skipped", r.BadLines)
+			s.screen.sayf("%d lines of the input were no gift and were skipped", r.BadLines)
 		}
 	}
 	if len(v.lies) > 0 {

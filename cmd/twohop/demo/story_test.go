@@ -91,7 +91,7 @@ func (r *run) result() result {
 	if err := decoder.Decode(&got); err != nil {
 		r.t.Fatalf("stdout is no result: %v\n%s", err, r.out.String())
 	}
-	if _, err := decoder.Token(); err != io.EOF { //nolint:errorlint // Token returns it as it is
+	if _, err := decoder.Token(); err != io.EOF {
 		r.t.Errorf("stdout has more than one object:\n%s", r.out.String())
 	}
 	if sum := got.OK + got.NotExecuted + got.ExecutedError + got.Unknown; sum != got.Calls || got.Calls == 0 {
@@ -201,7 +201,7 @@ func TestAProcessThatDiesFailsTheDemo(t *testing.T) {
 			out := &trigger{on: "calls=", pull: func() { s.family.murder(name) }}
 			s.opts = Options{For: time.Hour, Rate: 500, InFlight: 4, Out: out, Errors: &errors}
 			s.screen = &screen{out: out, errors: &errors}
-			if s.in, err = openInput("", nil, s.screen.warn); err != nil {
+			if s.in, err = openInput("", nil, s.screen.warnf); err != nil {
 				t.Fatal(err)
 			}
 			defer s.in.close()

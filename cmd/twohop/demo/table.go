@@ -63,11 +63,12 @@ func (t *table) lines(elapsed time.Duration) []string {
 }
 
 func tally(a *account) string {
-	line := fmt.Sprintf("  %-20s", a.method)
+	var line strings.Builder
+	fmt.Fprintf(&line, "  %-20s", a.method)
 	for i, width := range []int{12, 15, 17, 15} {
-		line += fmt.Sprintf("%*s", width, group(a.told[classes[i]]))
+		fmt.Fprintf(&line, "%*s", width, group(a.told[classes[i]]))
 	}
-	return line
+	return line.String()
 }
 
 // plain returns the state as one line, for a log.

@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"io"
+	"strings"
 )
 
 // maxShown bounds how many lies are printed with both sides.
@@ -35,19 +36,21 @@ func (b *books) judge(kills int) verdict {
 
 // print shows the first lies with both sides.
 func (v *verdict) print(to io.Writer, b *books) error {
+	var text strings.Builder
 	for i, l := range v.lies {
 		if i == maxShown {
-			fmt.Fprintf(to, "and %d lies more\n", len(v.lies)-maxShown)
+			fmt.Fprintf(&text, "and %d lies more\n", len(v.lies)-maxShown)
 			break
 		}
-		fmt.Fprintf(to, "lie: %s, call %s: %s\n", l.method, l.key, l.what)
+		fmt.Fprintf(&text, "lie: %s, call %s: %s\n", l.method, l.key, l.what)
 		lines, err := b.sides(l.key)
 		if err != nil {
 			return err
 		}
 		for _, line := range lines {
-			fmt.Fprintln(to, "  ", line)
+			fmt.Fprintln(&text, "  ", line)
 		}
 	}
-	return nil
+	_, err := io.WriteString(to, text.String())
+	return err
 }
