@@ -1,8 +1,3 @@
-//go:build script
-
-// Built with -tags script: testscript needs golang.org/x/tools, which go.mod gets by
-// go get github.com/rogpeppe/go-internal/testscript@v1.16.0
-
 package main
 
 import (
