@@ -26,9 +26,11 @@ const (
 )
 
 // Code is a status code: a field of Error, and a target of errors.Is.
-type Code = caller.Code
+type Code = caller.Code //nolint:errname // it is a status code, and an error for errors.Is only
 
 // The status codes. PROTOCOL.md says what each means and what a caller should do about it.
+//
+//nolint:errname // see Code
 const (
 	CodeOK               = caller.CodeOK
 	CodeAccepted         = caller.CodeAccepted

@@ -87,8 +87,7 @@ func Call[Resp any](ctx context.Context, c Caller, method string, in any, opts .
 
 // AsError returns the *Error in err's chain, or nil.
 func AsError(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return nil

@@ -57,10 +57,9 @@ func (s *Server) respond(t *task, code wire.Code, header, body []byte, reader bo
 // appErrorHeader encodes an error of the application. What does not fit the limits is cut, or left out.
 func appErrorHeader(err error) []byte {
 	h := pb.ResponseHeader{Message: clip(err.Error(), wire.MaxText)}
-	var app *AppError
-	if errors.As(err, &app) {
+	if app, ok := errors.AsType[*AppError](err); ok {
 		h.AppCode, h.Permanent = clip(app.Code, wire.MaxName), app.Permanent
-		if err == error(app) {
+		if err == error(app) { //nolint:errorlint // the error itself, not one that is around it
 			h.Message = clip(app.Message, wire.MaxText)
 		}
 		for key, value := range app.Details {

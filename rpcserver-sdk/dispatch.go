@@ -65,15 +65,15 @@ func (s *Server) newTask(session *caller.Session, f *wire.Frame, h *wire.Request
 		rpcID: f.RPCID, attempt: f.Attempt, flags: f.Flags,
 	}
 	budget := time.Duration(f.BudgetMS) * time.Millisecond
-	switch {
-	case f.BudgetMS == 1: // 1 also means spent
+	switch f.BudgetMS {
+	case 1: // 1 also means spent
 		budget = 0
-	case f.BudgetMS == 0:
+	case 0:
 		budget = defaultBudget(m)
 	}
 	t.due = max(arrived+budget, 1)
 	t.asked.deadline = s.epoch.Add(t.due)
-	t.handlerContext.request, t.handlerContext.deadline = &t.asked, t.asked.deadline
+	t.request, t.deadline = &t.asked, t.asked.deadline
 	return t
 }
 
@@ -159,6 +159,7 @@ func (d dispatcher) Cancel(session *caller.Session, callID uint64, why wire.Code
 
 // Policy keeps the newest policy.
 func (d dispatcher) Policy(_ *caller.Session, p *pb.Policy) {
+	defer d.govern.Do(func() { close(d.governed) })
 	for {
 		old := d.policy.Load()
 		if old != nil && (old.GetEpoch() > p.GetEpoch() || old.GetEpoch() == p.GetEpoch() && old.GetVersion() > p.GetVersion()) {

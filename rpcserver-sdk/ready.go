@@ -4,16 +4,22 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/twohop/twohop/internal/caller"
 )
 
-// askEvery is how often a needed module is asked that has not answered, give or take a fifth.
+// askEvery is how often a question is repeated that has no answer yet, give or take a fifth.
 const askEvery = time.Second
 
-// Ready reports whether the server is logged in and every module of Options.Needs has answered once.
+// self stands for the server among what readiness waits for.
+const self = ""
+
+// Ready reports whether calls reach this server and every module of Options.Needs has answered once. It is false while no
+// session is open.
 func (s *Server) Ready() bool {
 	select {
 	case <-s.ready:
-		return s.client != nil && s.client.Open()
+		return s.client.Open()
 	default:
 		return false
 	}
@@ -33,13 +39,13 @@ func (s *Server) WaitReady(ctx context.Context) error {
 	return s.client.WaitOpen(ctx)
 }
 
-// ask asks a needed module until one of its instances answers.
+// ask asks a module, or the server itself, until it has answered.
 func (s *Server) ask(ctx context.Context, module string) {
 	for {
 		bounded, cancel := context.WithTimeout(ctx, askEvery)
-		err := s.client.Call(bounded, module+"."+methodPing, nil, nil)
+		answered := s.askOnce(bounded, module)
 		cancel()
-		if err == nil {
+		if answered {
 			s.answered(module)
 			return
 		}
@@ -53,7 +59,24 @@ func (s *Server) ask(ctx context.Context, module string) {
 	}
 }
 
-// answered notes that a needed module is there.
+func (s *Server) askOnce(ctx context.Context, module string) bool {
+	if module != self {
+		return s.client.Call(ctx, module+"."+methodPing, nil, nil) == nil
+	}
+	// The node registers the server when it reads that the policy is in force, which went ahead of this call on the same
+	// session: whatever it answers, it has read that.
+	select {
+	case <-s.governed:
+	case <-ctx.Done():
+		return false
+	}
+	name, _ := s.client.Instance()
+	err := s.client.Call(ctx, s.opts.Module+"."+methodPing, nil, nil, caller.Instance(name))
+	e := AsError(err)
+	return err == nil || e != nil && (e.Node != "" || e.RPCID != 0)
+}
+
+// answered notes that somebody is there.
 func (s *Server) answered(module string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +23,7 @@ type Server struct {
 	client *caller.Client // nil if broken
 	queue  *queue
 	epoch  time.Time // when the clock was 0
+	asks   []string  // the keys of needs
 
 	methods atomic.Pointer[map[string]*method]
 	policy  atomic.Pointer[pb.Policy] // the newest
@@ -31,15 +34,17 @@ type Server struct {
 	mu      sync.Mutex
 	version uint64 // of methods
 	ran     bool
-	needs   map[string]bool // modules that are needed, true once they answered
+	needs   map[string]bool // modules that are needed, and self; true once they answered
 
-	ready chan struct{} // closed when every needed module has answered
+	ready    chan struct{} // closed when all of needs have answered
+	governed chan struct{} // closed when the first policy is in force
+	govern   sync.Once
 }
 
 // New returns a server that offers nothing yet. What is wrong with the options is what Run returns.
 func New(opts Options) *Server {
 	opts = opts.withDefaults()
-	s := &Server{opts: opts, needs: map[string]bool{}, ready: make(chan struct{}), said: newNotes()}
+	s := &Server{opts: opts, needs: map[string]bool{self: false}, ready: make(chan struct{}), governed: make(chan struct{}), said: newNotes()}
 	s.methods.Store(&map[string]*method{})
 	client, err := caller.New(opts.translate(dispatcher{s}))
 	if err = errors.Join(err, opts.validate()); err != nil {
@@ -53,9 +58,7 @@ func New(opts Options) *Server {
 	for _, module := range opts.Needs {
 		s.needs[module] = false
 	}
-	if len(s.needs) == 0 {
-		close(s.ready)
-	}
+	s.asks = slices.Collect(maps.Keys(s.needs))
 	return s
 }
 
@@ -83,7 +86,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.client.Start()
 	asking, stopAsking := context.WithCancel(ctx)
 	var asked sync.WaitGroup
-	for _, module := range s.opts.Needs {
+	for _, module := range s.asks {
 		asked.Go(func() { s.ask(asking, module) })
 	}
 	var err error
@@ -94,7 +97,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	stopAsking()
 	asked.Wait()
-	return errors.Join(err, s.stop())
+	return errors.Join(err, s.stop()) //nolint:contextcheck // ctx is done: stopping has bounds of its own
 }
 
 // stop ends the server in order: requests, handlers, answers, sessions.

@@ -27,7 +27,7 @@ func TestStopFinishesWhatIsHere(t *testing.T) {
 		s.stopping()
 		f := <-l.control
 		var goaway pb.Goaway
-		if err := proto.Unmarshal(f.Header, &goaway); f.Kind != wire.KindGoaway || err != nil || goaway.Code != uint32(wire.Draining) {
+		if err := proto.Unmarshal(f.Header, &goaway); f.Kind != wire.KindGoaway || err != nil || goaway.GetCode() != uint32(wire.Draining) {
 			t.Errorf("the node got %v %v", f.Kind, &goaway)
 		}
 		crossed := l.ask("Slow", "crossed") // sent before the node had read the GOAWAY
@@ -190,7 +190,7 @@ func TestStartAndStopManyTimes(t *testing.T) {
 func TestReady(t *testing.T) {
 	story(t, func(s *Server) { Handle(s, "Say", say) }, func(t *testing.T, n *node, s *running) {
 		l := <-n.opened
-		if got := l.login.Needs; len(got) != 2 {
+		if got := l.login.GetNeeds(); len(got) != 3 {
 			t.Errorf("LOGIN needs %v", got)
 		}
 		ready := make(chan error, 1)
@@ -202,11 +202,11 @@ func TestReady(t *testing.T) {
 		for !s.Ready() {
 			f := <-l.calls
 			var h pb.RequestHeader
-			if err := proto.Unmarshal(f.Header, &h); err != nil || h.Method != methodPing {
+			if err := proto.Unmarshal(f.Header, &h); err != nil || h.GetMethod() != methodPing {
 				t.Fatalf("the server calls %v, %v", &h, err)
 			}
-			asked[h.Module]++
-			if asked[h.Module] < 3 {
+			asked[h.GetModule()]++
+			if asked[h.GetModule()] < 3 {
 				answer(f, wire.NoModule)
 				continue
 			}
@@ -224,7 +224,7 @@ func TestReady(t *testing.T) {
 		if s.Ready() {
 			t.Error("ready without a session")
 		}
-	}, func(o *Options) { o.Needs = []string{"shop", "bank"} })
+	}, func(o *Options) { o.Needs = []string{"shop", "bank", "shop"} })
 }
 
 func TestCallsOfHandlersInheritTheRest(t *testing.T) {

@@ -34,9 +34,9 @@ func TestHandlersAnswer(t *testing.T) {
 	story(t, func(s *Server) {
 		Handle(s, "Say", say, Idempotent())
 		Handle(s, "Node", func(_ context.Context, in *pb.Node) (*pb.Node, error) {
-			return &pb.Node{Name: "re " + in.Name}, nil
+			return &pb.Node{Name: "re " + in.GetName()}, nil
 		})
-		Handle(s, "Mixed", func(_ context.Context, in *pb.Node) (*greeting, error) { return &greeting{in.Name}, nil })
+		Handle(s, "Mixed", func(_ context.Context, in *pb.Node) (*greeting, error) { return &greeting{in.GetName()}, nil })
 		HandleRaw(s, "Raw", func(_ context.Context, r *Request) ([]byte, error) {
 			r.SetContentType("text/plain")
 			return append([]byte("re "), r.Body...), nil
@@ -48,17 +48,17 @@ func TestHandlersAnswer(t *testing.T) {
 		l.ask("Say", `{"Name":"Ada"}`, kind(caller.TypeJSON)).wantBody(`{"Name":"Hello, Ada"}`)
 		var node pb.Node
 		body, h := l.ask("Node", string(marshal(&pb.Node{Name: "x"})), kind(caller.TypeProtobuf)).want(wire.OK)
-		if proto.Unmarshal([]byte(body), &node) != nil || node.Name != "re x" || h.ContentType != "" {
+		if proto.Unmarshal([]byte(body), &node) != nil || node.GetName() != "re x" || h.GetContentType() != "" {
 			t.Errorf("answer is %v, %v", &node, h)
 		}
 		body, h = l.ask("Node", `{"name":"y"}`, kind(caller.TypeJSON)).want(wire.OK)
-		if !strings.Contains(body, `"re y"`) || h.ContentType != "" {
+		if !strings.Contains(body, `"re y"`) || h.GetContentType() != "" {
 			t.Errorf("answer is %q, %v, want JSON", body, h)
 		}
-		if _, h = l.ask("Mixed", string(marshal(&pb.Node{Name: "x"})), kind(caller.TypeProtobuf)).want(wire.OK); h.ContentType != caller.TypeJSON {
+		if _, h = l.ask("Mixed", string(marshal(&pb.Node{Name: "x"})), kind(caller.TypeProtobuf)).want(wire.OK); h.GetContentType() != caller.TypeJSON {
 			t.Errorf("answer has %v, want the content type of JSON", h)
 		}
-		if body, h = l.ask("Raw", "bytes").want(wire.OK); body != "re bytes" || h.ContentType != "text/plain" {
+		if body, h = l.ask("Raw", "bytes").want(wire.OK); body != "re bytes" || h.GetContentType() != "text/plain" {
 			t.Errorf("answer is %q, %v", body, h)
 		}
 		l.ask("Say", "").wantBody(`{"Name":"Hello, "}`)
@@ -74,7 +74,7 @@ func TestHandlersAnswer(t *testing.T) {
 			{"Unencodable", "{}", caller.TypeJSON, wire.AnswerLost},
 			{"Huge", "", "", wire.AnswerLost},
 		} {
-			if _, h := l.ask(c.method, c.body, kind(c.kind)).want(c.want); h.Message == "" {
+			if _, h := l.ask(c.method, c.body, kind(c.kind)).want(c.want); h.GetMessage() == "" {
 				t.Errorf("%s %q: the refusal does not say why", c.method, c.body)
 			}
 		}
@@ -116,25 +116,25 @@ func TestErrorsOfHandlers(t *testing.T) {
 	}, func(t *testing.T, n *node, s *running) {
 		l := <-n.opened
 		_, h := l.ask("Fail", "app").want(wire.AppError)
-		if h.AppCode != "SOLD_OUT" || h.Message != "no tea" || !h.Permanent || len(h.Details) != 1 || h.Details[0].Key != "left" {
+		if h.GetAppCode() != "SOLD_OUT" || h.GetMessage() != "no tea" || !h.GetPermanent() || len(h.GetDetails()) != 1 || h.GetDetails()[0].GetKey() != "left" {
 			t.Errorf("header is %v", h)
 		}
-		if _, h = l.ask("Fail", "wrapped").want(wire.AppError); h.AppCode != "SOLD_OUT" || h.Message != "shop: SOLD_OUT: no tea" {
+		if _, h = l.ask("Fail", "wrapped").want(wire.AppError); h.GetAppCode() != "SOLD_OUT" || h.GetMessage() != "shop: SOLD_OUT: no tea" {
 			t.Errorf("header is %v", h)
 		}
-		if _, h = l.ask("Fail", "plain").want(wire.AppError); h.AppCode != "" || h.Message != "broken" {
+		if _, h = l.ask("Fail", "plain").want(wire.AppError); h.GetAppCode() != "" || h.GetMessage() != "broken" {
 			t.Errorf("header is %v", h)
 		}
 		l.ask("Fail", "context").want(wire.AppError)
 		l.ask("Fail", "called").want(wire.AppError) // it did not run, this did
-		if _, h = l.ask("Fail", "long").want(wire.AppError); len(h.Message) != wire.MaxText {
-			t.Errorf("message has %d bytes", len(h.Message))
+		if _, h = l.ask("Fail", "long").want(wire.AppError); len(h.GetMessage()) != wire.MaxText {
+			t.Errorf("message has %d bytes", len(h.GetMessage()))
 		}
-		if _, h = l.ask("Fail", "details").want(wire.AppError); h.AppCode != "X" || len(h.Details) != 0 {
+		if _, h = l.ask("Fail", "details").want(wire.AppError); h.GetAppCode() != "X" || len(h.GetDetails()) != 0 {
 			t.Errorf("header is %v", h)
 		}
-		if _, h = l.ask("Fail", "code").want(wire.AppError); len(h.AppCode) != wire.MaxName {
-			t.Errorf("code has %d bytes", len(h.AppCode))
+		if _, h = l.ask("Fail", "code").want(wire.AppError); len(h.GetAppCode()) != wire.MaxName {
+			t.Errorf("code has %d bytes", len(h.GetAppCode()))
 		}
 		for range 5 {
 			l.ask("Fail", "panic").want(wire.HandlerPanic)
@@ -281,17 +281,17 @@ func TestQueueIsBounded(t *testing.T) {
 		for range 3 {
 			taken = append(taken, l.ask("Slow", "x"))
 		}
-		if _, h := l.ask("Slow", "x").want(wire.Overloaded); h.RetryAfterMs == 0 {
+		if _, h := l.ask("Slow", "x").want(wire.Overloaded); h.GetRetryAfterMs() == 0 {
 			t.Errorf("header is %v, want retry_after", h)
 		}
 		body, _ := l.ask("_ping", "").want(wire.OK) // past the queue
 		var report pb.PingReport
-		if err := proto.Unmarshal([]byte(body), &report); err != nil || report.Running != 2 {
+		if err := proto.Unmarshal([]byte(body), &report); err != nil || report.GetRunning() != 2 {
 			t.Errorf("report is %v, %v", &report, err)
 		}
 		time.Sleep(time.Second)
 		body, _ = l.ask("_ping", "").want(wire.OK)
-		if err := proto.Unmarshal([]byte(body), &report); err != nil || report.QueueDelayUs != 1_000_000 {
+		if err := proto.Unmarshal([]byte(body), &report); err != nil || report.GetQueueDelayUs() != 1_000_000 {
 			t.Errorf("report is %v, %v, want a second of delay", &report, err)
 		}
 		close(g.open)
@@ -412,7 +412,7 @@ func TestInterceptors(t *testing.T) {
 			t.Errorf("log is %q, want %q", log, want)
 		}
 		_, h := l.ask("Say", "", func(_ *wire.Frame, h *pb.RequestHeader) { h.InvokerModule = "evil" }).want(wire.AppError)
-		if h.AppCode != "STRANGER" {
+		if h.GetAppCode() != "STRANGER" {
 			t.Errorf("header is %v", h)
 		}
 		l.ask("Say", `{"Name":"twice"}`).want(wire.AnswerLost) // it ran once: no NOT_EXECUTED any more
@@ -491,7 +491,7 @@ func TestLostSession(t *testing.T) {
 		synctest.Wait()
 		l.conn.Close(errors.New("killed"))
 		next := <-n.opened
-		if next.login.InstanceUuid != l.login.InstanceUuid || next.login.Stamp.GetN() != 1 {
+		if next.login.GetInstanceUuid() != l.login.GetInstanceUuid() || next.login.GetStamp().GetN() != 1 {
 			t.Errorf("it logged in as %v, then as %v", l.login, next.login)
 		}
 		q := next.ask("Slow", "next")
@@ -515,16 +515,16 @@ func TestMethodsOfARunningServer(t *testing.T) {
 			Name: "Say", Idempotent: true, Reachable: true, Visibility: pb.Visibility_VISIBILITY_EXTERNAL,
 			DefaultTimeoutMs: 3000, RunLate: true,
 		}
-		if m := l.login.Methods; len(m) != 1 || !proto.Equal(m[0], want) {
+		if m := l.login.GetMethods(); len(m) != 1 || !proto.Equal(m[0], want) {
 			t.Errorf("LOGIN has %v, want %v", m, want)
 		}
-		if l.login.Role != pb.Role_ROLE_SERVER || l.login.Needs != nil || l.login.Weight != 7 {
+		if l.login.GetRole() != pb.Role_ROLE_SERVER || l.login.Needs != nil || l.login.GetWeight() != 7 {
 			t.Errorf("LOGIN is %v", l.login)
 		}
 		HandleRaw(s.Server, "More", func(context.Context, *Request) ([]byte, error) { return nil, nil })
 		f := <-l.control
 		var methods pb.Methods
-		if err := proto.Unmarshal(f.Header, &methods); f.Kind != wire.KindMethods || err != nil || len(methods.Methods) != 2 {
+		if err := proto.Unmarshal(f.Header, &methods); f.Kind != wire.KindMethods || err != nil || len(methods.GetMethods()) != 2 {
 			t.Errorf("the node got %v %v", f.Kind, &methods)
 		}
 		l.ask("More", "").wantBody("")

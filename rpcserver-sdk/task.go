@@ -120,8 +120,7 @@ func (s *Server) panicked(t *task, cause any) {
 
 // answerError answers with what the handler, or the SDK instead of it, says.
 func (s *Server) answerError(t *task, err error, reader bool) {
-	var v *verdict
-	if errors.As(err, &v) {
+	if v, ok := errors.AsType[*verdict](err); ok {
 		code := v.code
 		if code.Class() == wire.NotExecuted && t.asked.started {
 			code = wire.AnswerLost // an interceptor tried again after the handler had run

@@ -124,8 +124,7 @@ func BenchmarkCall(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("cancellable/%d", n), func(b *testing.B) {
 			c := loopback(b)
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
+			ctx := b.Context()
 			inFlight(b, n, func() error {
 				_, err := c.CallRaw(ctx, "shop.Buy", body)
 				return err

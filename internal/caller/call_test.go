@@ -94,7 +94,7 @@ func TestOptionsTravel(t *testing.T) {
 		b := alice.ask(t.Context(), "body", HashKey("k"), Balance(LeastActive), LowCriticality())
 		f = <-p.requests
 		h.Reset()
-		if err := proto.Unmarshal(f.Header, &h); err != nil || h.Balance != pb.Balance_BALANCE_LEAST_ACTIVE || f.Flags != wire.FlagLow {
+		if err := proto.Unmarshal(f.Header, &h); err != nil || h.GetBalance() != pb.Balance_BALANCE_LEAST_ACTIVE || f.Flags != wire.FlagLow {
 			t.Errorf("the node got %v with flags %d, %v", &h, f.Flags, err)
 		}
 		p.reply(&f, wire.OK, nil, "")
@@ -115,7 +115,7 @@ func TestBodies(t *testing.T) {
 			if err := proto.Unmarshal(f.Header, &h); err != nil {
 				t.Error(err)
 			}
-			kind = h.ContentType
+			kind = h.GetContentType()
 			if body != "" {
 				p.reply(f, wire.OK, answer, body)
 				return
@@ -139,7 +139,7 @@ func TestBodies(t *testing.T) {
 		}
 		var n pb.Node
 		call(&pb.Node{Name: "x"}, &n, TypeProtobuf)
-		if n.Name != "x" {
+		if n.GetName() != "x" {
 			t.Errorf("the node is %v", &n)
 		}
 		raw := make([]byte, 0, 100)
@@ -153,7 +153,7 @@ func TestBodies(t *testing.T) {
 
 		body, answer = `{"name":"y"}`, &pb.ResponseHeader{ContentType: TypeJSON}
 		call(&pb.Node{}, &n, TypeProtobuf)
-		if n.Name != "y" {
+		if n.GetName() != "y" {
 			t.Errorf("an answer in JSON gives %v", &n)
 		}
 		body, answer = "\xff", nil

@@ -19,7 +19,7 @@ type Client struct {
 	clock *frameconn.Clock
 	paths []*path
 	names names
-	ctx   context.Context // done when Close begins
+	ctx   context.Context //nolint:containedctx // done when Close begins: the paths' life is the client's
 	stop  context.CancelFunc
 
 	// Guarded by reporting, which is held while METHODS is queued.
@@ -63,7 +63,7 @@ func New(opts Options) (*Client, error) {
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	given := slices.Clone(opts.Addresses)
-	rand.Shuffle(len(given), func(i, j int) { given[i], given[j] = given[j], given[i] })
+	rand.Shuffle(len(given), func(i, j int) { given[i], given[j] = given[j], given[i] }) //nolint:gosec // spreads load
 	c.addresses = addresses{given: given, nodes: map[string]string{}}
 	c.paths = []*path{{client: c, state: State{Name: StateConnecting, Since: time.Now(), Address: given[0]}}}
 	return c, nil
@@ -82,12 +82,10 @@ func (c *Client) Start() {
 		go p.run(c.ctx)
 	}
 	if c.opts.Server != nil {
-		c.running.Add(1)
-		go func() {
-			defer c.running.Done()
+		c.running.Go(func() {
 			// Nothing hangs on the tick: the clock runs to notice that the process did not.
 			c.clock.Run(c.ctx, func(now time.Duration) time.Duration { return now + time.Hour })
-		}()
+		})
 	}
 }
 
@@ -96,7 +94,7 @@ func (c *Client) Clock() *frameconn.Clock { return c.clock }
 
 // Instance returns the name and the uuid that the client logs in with.
 func (c *Client) Instance() (name, uuid string) {
-	return c.opts.Login.Instance, c.opts.Login.InstanceUuid
+	return c.opts.Login.GetInstance(), c.opts.Login.GetInstanceUuid()
 }
 
 // Replaced is closed when another process has taken the module's and instance's name.

@@ -18,6 +18,8 @@ const (
 type Code wire.Code //nolint:errname // it is a status code, and an error for errors.Is only
 
 // The status codes; PROTOCOL.md says what each means and what to do about it.
+//
+//nolint:errname // see Code
 const (
 	CodeOK               = Code(wire.OK)
 	CodeAccepted         = Code(wire.Accepted)

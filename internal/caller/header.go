@@ -1,6 +1,8 @@
 package caller
 
 import (
+	"errors"
+	"maps"
 	"sync/atomic"
 
 	"github.com/twohop/twohop/proto/wire"
@@ -31,9 +33,7 @@ func (n *names) header(full string) ([]byte, error) {
 	for known == nil || len(*known) < maxNames {
 		grown := map[string][]byte{full: h}
 		if known != nil {
-			for name, header := range *known {
-				grown[name] = header
-			}
+			maps.Copy(grown, *known)
 		}
 		if n.known.CompareAndSwap(known, &grown) {
 			break
@@ -102,7 +102,10 @@ func (cl *call) check() *Error {
 // headerReserve is room for what a resend adds.
 const headerReserve = 16
 
+// wireError returns what the codec says about input as a call's error.
 func wireError(err error) *Error {
-	e := err.(*wire.Error)
-	return fail(Code(e.Code), "%s", e.Reason)
+	if e, ok := errors.AsType[*wire.Error](err); ok {
+		return fail(Code(e.Code), "%s", e.Reason)
+	}
+	return fail(CodeBadRequest, "%s", err.Error())
 }

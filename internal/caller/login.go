@@ -32,7 +32,7 @@ func (p *path) connect(ctx context.Context, address string) (*Session, error) {
 		MaxFrame: wire.MaxFrame + wire.NodeExtra, MaxMessage: wire.MaxMessage + wire.NodeExtra,
 		Queue: c.opts.Queue, Clock: c.clock,
 	}
-	if c.opts.Login.Lifetime == pb.Lifetime_LIFETIME_LONG {
+	if c.opts.Login.GetLifetime() == pb.Lifetime_LIFETIME_LONG {
 		options.Heartbeat, options.Dead = pingAfter, deadAfter
 	}
 	if c.opts.Server != nil {
@@ -77,7 +77,7 @@ func (s *Session) login() (*pb.Login, error) {
 	login.Stamp = c.stamp
 	c.mu.Unlock()
 	if c.opts.Secret != "" {
-		proof, err := scram.NewClient(login.Module, c.opts.Secret, nil)
+		proof, err := scram.NewClient(login.GetModule(), c.opts.Secret, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -180,10 +180,10 @@ func limitsOf(l *pb.Limits) *pb.Limits {
 	if l == nil {
 		l = &pb.Limits{}
 	}
-	if l.MaxMessage == 0 {
+	if l.GetMaxMessage() == 0 {
 		l.MaxMessage = wire.MaxMessage
 	}
-	if l.MaxInFlight == 0 {
+	if l.GetMaxInFlight() == 0 {
 		l.MaxInFlight = 1024
 	}
 	return l

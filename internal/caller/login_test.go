@@ -80,10 +80,10 @@ func TestStampAndUUIDStay(t *testing.T) {
 		first.kill()
 		second := <-alpha.opened
 		a, b := first.login, second.login
-		if a.Stamp != nil || b.Stamp.GetN() != 7 || b.Stamp.GetNode() != "alpha" {
-			t.Errorf("stamps are %v, then %v", a.Stamp, b.Stamp)
+		if a.GetStamp() != nil || b.GetStamp().GetN() != 7 || b.GetStamp().GetNode() != "alpha" {
+			t.Errorf("stamps are %v, then %v", a.GetStamp(), b.GetStamp())
 		}
-		if a.InstanceUuid == "" || a.InstanceUuid != b.InstanceUuid || a.Instance == "" || a.Instance != b.Instance {
+		if a.GetInstanceUuid() == "" || a.GetInstanceUuid() != b.GetInstanceUuid() || a.GetInstance() == "" || a.GetInstance() != b.GetInstance() {
 			t.Errorf("the process logged in as %v, then as %v", a, b)
 		}
 		if err := wire.CheckLogin(b); err != nil {
@@ -116,7 +116,7 @@ func TestMethodsAreReported(t *testing.T) {
 			t.Fatal(err)
 		}
 		var methods pb.Methods
-		for len(methods.Methods) != 2 {
+		for len(methods.GetMethods()) != 2 {
 			f := wantControl(t, p, wire.KindMethods)
 			if err := proto.Unmarshal(f.Header, &methods); err != nil {
 				t.Fatal(err)
@@ -132,11 +132,11 @@ func TestMethodsAreReported(t *testing.T) {
 		wantControl(t, p, wire.KindMethods)
 		p.kill()
 		p = <-alpha.opened
-		if n := len(p.login.Methods); n != 0 {
+		if n := len(p.login.GetMethods()); n != 0 {
 			t.Errorf("LOGIN has %d methods, they do not fit", n)
 		}
-		if err := proto.Unmarshal(wantControl(t, p, wire.KindMethods).Header, &methods); err != nil || len(methods.Methods) != 500 {
-			t.Errorf("%d methods came after WELCOME, %v", len(methods.Methods), err)
+		if err := proto.Unmarshal(wantControl(t, p, wire.KindMethods).Header, &methods); err != nil || len(methods.GetMethods()) != 500 {
+			t.Errorf("%d methods came after WELCOME, %v", len(methods.GetMethods()), err)
 		}
 	})
 }

@@ -126,7 +126,7 @@ func (p *peer) Frame(f *wire.Frame) error {
 		if err := proto.Unmarshal(f.Header, &proof); err != nil {
 			return err
 		}
-		final, err := p.exchange.Final(proof.ScramClientFinal)
+		final, err := p.exchange.Final(proof.GetScramClientFinal())
 		if err != nil {
 			return p.refuse(&pb.Refuse{Code: uint32(wire.Unauthenticated), Message: "wrong secret"})
 		}
@@ -169,7 +169,7 @@ func (p *peer) letIn() error {
 		return err
 	}
 	p.exchange = exchange
-	first, err := exchange.First(p.login.ScramClientFirst)
+	first, err := exchange.First(p.login.GetScramClientFirst())
 	if err != nil {
 		return p.refuse(&pb.Refuse{Code: uint32(wire.Unauthenticated), Message: err.Error()})
 	}
@@ -190,7 +190,7 @@ func (p *peer) welcome(final []byte) {
 	if n.forged {
 		final = nil
 	}
-	stamp := p.login.Stamp
+	stamp := p.login.GetStamp()
 	if stamp == nil {
 		stamp = &pb.Stamp{N: 7, Node: n.name}
 	}

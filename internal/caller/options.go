@@ -77,7 +77,7 @@ func (o *Options) resolve() error {
 	login.VersionMin, login.VersionMax = wire.MinVersion, wire.Version
 	login.InstanceUuid = rand.Text()
 	login.Sdk = sdkName
-	if login.Instance == "" {
+	if login.GetInstance() == "" {
 		login.Instance = instanceName()
 	}
 	if err := wire.CheckLogin(login); err != nil {

@@ -63,8 +63,7 @@ func (p *path) failed(ctx context.Context, address string, err error) bool {
 	if p.fruitless >= c.addressCount() {
 		p.supersede() // there is no other node: what was left need not wait for one
 	}
-	var refused *Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*Error](err); ok {
 		wait = max(wait, refused.RetryAfter)
 		if final(refused.Code) {
 			wait = max(wait, refusedMin+rand.N(backoffMax-refusedMin)) //nolint:gosec // jitter

@@ -59,7 +59,7 @@ func TestRacesEndEachCallOnce(t *testing.T) {
 			m.node(name, name+":1").answer = answer
 		}
 		alice := m.client("alpha:1,beta:1,gamma:1", func(o *Options) { o.backoffStep, o.settled = 5*time.Millisecond, 0 })
-		random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a schedule
+		random := rand.New(rand.NewPCG(seed, 1))
 		var all sync.WaitGroup
 		turns := make(chan struct{}, 64)
 		for number := range uint64(calls) {

@@ -167,7 +167,7 @@ func TestBreachOfTheProtocolClosesTheConnection(t *testing.T) {
 				p.send(0, &f)
 				farewell := <-p.control
 				var g pb.Goaway
-				if farewell.Kind != wire.KindGoaway || unmarshal(farewell.Header, &g) != nil || g.Code != uint32(wire.BadRequest) {
+				if farewell.Kind != wire.KindGoaway || unmarshal(farewell.Header, &g) != nil || g.GetCode() != uint32(wire.BadRequest) {
 					t.Errorf("the node got %v %v", farewell.Kind, &g)
 				}
 				<-p.gone

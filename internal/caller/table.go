@@ -19,7 +19,7 @@ type slot struct {
 	generation uint32
 }
 
-func newTable() table { return table{base: rand.Uint32()} }
+func newTable() table { return table{base: rand.Uint32()} } //nolint:gosec // an id, not a secret
 
 // put gives the call an id.
 func (t *table) put(cl *call) (id uint64) {
