@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -277,7 +278,7 @@ func checkListen(address string) (local bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("%q is not host:port or unix:/path", address)
 	}
-	if _, err := net.LookupPort("tcp", port); err != nil {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return false, fmt.Errorf("%q has no port from 0 to 65535", address)
 	}
 	if host == "localhost" {

@@ -52,7 +52,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	if s.listener = o.Listener; s.listener == nil {
-		if s.listener, err = listen(o.Listen); err != nil {
+		if s.listener, err = listen(context.Background(), o.Listen); err != nil {
 			return nil, err
 		}
 	}
@@ -87,23 +87,21 @@ func (s *Server) sessionOptions() session.Options {
 }
 
 // listen opens host:port or unix:/path. A socket file that nobody listens at any more is removed first.
-func listen(address string) (net.Listener, error) {
-	path, unix := strings.CutPrefix(address, "unix:")
-	if !unix {
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			return nil, fmt.Errorf("listen: %w", err)
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	network, where := "tcp", address
+	if path, unix := strings.CutPrefix(address, "unix:"); unix {
+		network, where = "unix", path
+		if info, err := os.Stat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
+			d := net.Dialer{Timeout: time.Second}
+			if nc, err := d.DialContext(ctx, network, path); err == nil {
+				_ = nc.Close()
+				return nil, fmt.Errorf("listen: %s is in use", path)
+			}
+			_ = os.Remove(path) // if it cannot be removed, Listen says so
 		}
-		return l, nil
 	}
-	if info, err := os.Stat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
-		if nc, err := net.DialTimeout("unix", path, time.Second); err == nil {
-			nc.Close()
-			return nil, fmt.Errorf("listen: %s is in use", path)
-		}
-		_ = os.Remove(path)
-	}
-	l, err := net.Listen("unix", path)
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, network, where)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
@@ -143,7 +141,7 @@ func (s *Server) ConsistencyCheck() error {
 }
 
 // Run serves until ctx is done, drains, and returns nil. An error means that a listener broke.
-func (s *Server) Run(ctx context.Context) error {
+func (s *Server) Run(ctx context.Context) error { //nolint:contextcheck // the listener outlives no context: Run closes it
 	ticking, stopTicking := context.WithCancel(context.Background())
 	var background sync.WaitGroup
 	background.Go(func() { s.clock.Run(ticking, s.router.Tick) })
@@ -164,7 +162,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.sessions.Drain(s.opts.DrainTimeout)
 	sessions.Wait()
-	s.Close()
+	_ = s.Close()
 	stopTicking()
 	background.Wait()
 	s.opts.Log.Info("node stopped", "node", s.opts.Node)
@@ -179,7 +177,7 @@ func (s *Server) accept(ctx context.Context, sessions *sync.WaitGroup) error {
 		case err == nil:
 			sessions.Go(func() { s.sessions.Serve(nc) })
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // Run closed the listener
 		case isTemporary(err):
 			s.opts.Log.Warn("accept failed", "cause", err)
 			pause(ctx, 50*time.Millisecond) // out of file descriptors: others must close some first
@@ -202,9 +200,9 @@ func pause(ctx context.Context, d time.Duration) {
 // Close closes the listeners. It ends no session: that is Run's, when its context is done.
 func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
-		s.listener.Close()
+		_ = s.listener.Close() // Run may have closed it
 		if s.admin != nil {
-			s.admin.Close()
+			_ = s.admin.Close()
 		}
 	})
 	return nil

@@ -23,7 +23,7 @@ func TestReadmeSamplesRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp(".", "readme-samples-") // inside the module, so that the imports resolve
+	dir, err := os.MkdirTemp(".", "readme-samples-") //nolint:usetesting // inside the module, so that the imports resolve
 	if err != nil {
 		t.Fatal(err)
 	}

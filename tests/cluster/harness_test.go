@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -52,8 +53,8 @@ func start(t *testing.T, memory bool, edit ...func(*messageserver.Options)) *clu
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	c := &cluster{t: t, memory: memory, ctx: ctx, nodes: map[string]*node{}}
 	t.Cleanup(func() {
-		for i := len(c.ends) - 1; i >= 0; i-- {
-			c.ends[i]()
+		for _, v := range slices.Backward(c.ends) {
+			v()
 		}
 		cancel()
 	})

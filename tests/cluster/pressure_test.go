@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -283,8 +284,8 @@ func TestNodesStartAndStop(t *testing.T) {
 		c := start(t, true)
 		c.serve("pay", "pay-1", echo)
 		c.client("alice").wantReply("pay.Do", "1")
-		for i := len(c.ends) - 1; i >= 0; i-- {
-			c.ends[i]()
+		for _, v := range slices.Backward(c.ends) {
+			v()
 		}
 		c.ends = nil
 	}

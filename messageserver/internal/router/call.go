@@ -90,7 +90,7 @@ type Call struct {
 
 func newCall() any {
 	c := &Call{}
-	c.timer.shard = uint8(rand.Uint32() % wheelShards)
+	c.timer.shard = uint8(rand.Uint32() % wheelShards) //nolint:gosec // spreads load
 	c.timer.call = c
 	return c
 }

@@ -236,4 +236,4 @@ func (r *Router) oneWay(b *Batch, c *Call, receivedAt uint64) wire.Code {
 	return code
 }
 
-func random() uint64 { return rand.Uint64() }
+func random() uint64 { return rand.Uint64() } //nolint:gosec // jitter and choices

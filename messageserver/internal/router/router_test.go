@@ -55,7 +55,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 	} {
 		o, _, _ := h.submit(c.spec)
 		a := o.want(t, c.want)
-		if hd := header(t, a); hd.Message == "" || hd.Node != "a" {
+		if hd := header(t, a); hd.GetMessage() == "" || hd.GetNode() != "a" {
 			t.Errorf("%s: header %v says neither why nor where", c.name, hd)
 		}
 	}
@@ -145,8 +145,8 @@ func TestTimeout(t *testing.T) {
 	o.wantNone(t)
 	h.pass(grace)
 	hd := header(t, o.want(t, wire.Timeout))
-	if len(hd.Unknown) != 1 || hd.Unknown[0].Instance != "one" || hd.Unknown[0].InstanceUuid != "u-one" {
-		t.Errorf("unknown %v, want instance one", hd.Unknown)
+	if len(hd.GetUnknown()) != 1 || hd.GetUnknown()[0].GetInstance() != "one" || hd.GetUnknown()[0].GetInstanceUuid() != "u-one" {
+		t.Errorf("unknown %v, want instance one", hd.GetUnknown())
 	}
 	if one.end(one.last().CallID, End{Code: wire.OK}) {
 		t.Error("the answer after the end found its slot")
@@ -275,7 +275,7 @@ func TestARefusalOfTheOnlyInstanceIsPassedOn(t *testing.T) {
 	o, _, _ := h.submit(callSpec{method: "Move"})
 	said := wire.AppendRefusal(nil, &wire.Refusal{RetryAfterMS: 250})
 	one.end(one.last().CallID, End{Code: wire.Overloaded, Header: said})
-	if a := o.want(t, wire.Overloaded); header(t, a).RetryAfterMs != 250 {
+	if a := o.want(t, wire.Overloaded); header(t, a).GetRetryAfterMs() != 250 {
 		t.Errorf("header %v", header(t, a))
 	}
 	h.check()
@@ -292,8 +292,8 @@ func TestWhatMayHaveRunIsNotRepeated(t *testing.T) {
 	first.end(first.last().CallID, End{Code: wire.ConnectionLost})
 	h.pass(time.Second)
 	a := o.want(t, wire.ConnectionLost)
-	if hd := header(t, a); len(hd.Unknown) != 1 || hd.Unknown[0].Instance != first.name {
-		t.Errorf("unknown %v", hd.Unknown)
+	if hd := header(t, a); len(hd.GetUnknown()) != 1 || hd.GetUnknown()[0].GetInstance() != first.name {
+		t.Errorf("unknown %v", hd.GetUnknown())
 	}
 	if one.got()+two.got() != 1 {
 		t.Errorf("started %d times", one.got()+two.got())
@@ -318,7 +318,7 @@ func TestRetryOfTheIdempotent(t *testing.T) {
 		t.Errorf("attempt %d, want 1", f.Attempt)
 	}
 	second.end(f.CallID, End{Code: wire.OK})
-	if hd := header(t, o.want(t, wire.OK)); hd.Attempts != 2 || hd.Receiver.GetInstance() != second.name {
+	if hd := header(t, o.want(t, wire.OK)); hd.GetAttempts() != 2 || hd.GetReceiver().GetInstance() != second.name {
 		t.Errorf("header %v, want two attempts and who answered", hd)
 	}
 
@@ -332,8 +332,8 @@ func TestRetryOfTheIdempotent(t *testing.T) {
 	h.pass(250 * time.Millisecond)
 	second.end(second.last().CallID, End{Code: wire.BadRequest})
 	hd := header(t, o.want(t, wire.ConnectionLost))
-	if len(hd.Unknown) != 1 || hd.Unknown[0].Instance != first.name {
-		t.Errorf("unknown %v, want %s", hd.Unknown, first.name)
+	if len(hd.GetUnknown()) != 1 || hd.GetUnknown()[0].GetInstance() != first.name {
+		t.Errorf("unknown %v, want %s", hd.GetUnknown(), first.name)
 	}
 
 	// Somebody nearer to the caller retries already.

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"maps"
 	"slices"
 	"sort"
 	"time"
@@ -164,9 +165,7 @@ func (r *Router) swapLocked(name string, change func(entries []*entry) []*entry)
 	}
 	entries = change(entries)
 	next := &table{modules: make(map[string]*module, len(old.modules)+1)}
-	for n, m := range old.modules {
-		next.modules[n] = m
-	}
+	maps.Copy(next.modules, old.modules)
 	if len(entries) == 0 {
 		delete(next.modules, name)
 	} else {
