@@ -141,7 +141,7 @@ func (s *Server) ConsistencyCheck() error {
 }
 
 // Run serves until ctx is done, drains, and returns nil. An error means that a listener broke.
-func (s *Server) Run(ctx context.Context) error { //nolint:contextcheck // the listener outlives no context: Run closes it
+func (s *Server) Run(ctx context.Context) error { //nolint:contextcheck // the clock must tick until the sessions have ended, after ctx is done
 	ticking, stopTicking := context.WithCancel(context.Background())
 	var background sync.WaitGroup
 	background.Go(func() { s.clock.Run(ticking, s.router.Tick) })
