@@ -189,6 +189,27 @@ func TestTimeDecidesRightBeforeTheHandler(t *testing.T) {
 	}, func(o *Options) { o.Concurrency = 1 })
 }
 
+func TestTimeInTheSocketCounts(t *testing.T) {
+	ran := 0
+	story(t, func(s *Server) {
+		HandleRaw(s, "Block", func(context.Context, *Request) ([]byte, error) {
+			ran++
+			time.Sleep(500 * time.Millisecond)
+			return nil, nil
+		}, Inline())
+	}, func(t *testing.T, n *node, s *running) {
+		l := <-n.opened
+		first := l.ask("Block", "")
+		synctest.Wait() // the reader is in the handler: what comes now stays in the socket
+		second := l.ask("Block", "", budget(300))
+		first.want(wire.OK)
+		second.want(wire.Expired)
+		if ran != 1 {
+			t.Errorf("%d were run", ran)
+		}
+	})
+}
+
 func TestContextCarriesWhatIsLeft(t *testing.T) {
 	var seen chan error
 	var left atomic.Int64
@@ -491,6 +512,9 @@ func TestLostSession(t *testing.T) {
 		synctest.Wait()
 		l.conn.Close(errors.New("killed"))
 		next := <-n.opened
+		if waiting := s.Stats().Waiting; waiting != 0 {
+			t.Errorf("%d requests of the lost session are in the way", waiting)
+		}
 		if next.login.GetInstanceUuid() != l.login.GetInstanceUuid() || next.login.GetStamp().GetN() != 1 {
 			t.Errorf("it logged in as %v, then as %v", l.login, next.login)
 		}

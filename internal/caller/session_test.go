@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twohop/twohop/internal/frameconn"
 	"github.com/twohop/twohop/proto/pb"
 	"github.com/twohop/twohop/proto/wire"
 )
@@ -39,6 +40,11 @@ func TestGoaway(t *testing.T) {
 		case <-p.gone:
 			t.Fatal("the session is closed while a call is in flight on it")
 		default:
+		}
+		q.reply(&f, wire.OK, nil, "not beta's to answer")
+		synctest.Wait()
+		if n := alice.Stats().Late; n != 1 {
+			t.Errorf("%d answers are counted as late, want the one from the wrong session", n)
 		}
 		p.reply(&f, wire.OK, nil, "from alpha")
 		old.wantReply(t, "from alpha")
@@ -124,6 +130,59 @@ func TestRefusedLogin(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		if len(m.dials) != 1 || alice.States()[0].Name != StateReplaced {
 			t.Errorf("%d dials, state %v: a client that was replaced tries again", len(m.dials), alice.States()[0])
+		}
+	})
+}
+
+func TestRefusedAsReplaced(t *testing.T) {
+	story(t, func(t *testing.T, m *mesh) {
+		alpha := m.node("alpha", "alpha:1")
+		alpha.set(func() { alpha.refuse = &pb.Refuse{Code: uint32(wire.Replaced)} })
+		alice := m.client("alpha:1")
+		<-alice.Replaced()
+		time.Sleep(10 * time.Minute)
+		wantError(t, alice.Call(t.Context(), "shop.Buy", nil, nil), NotExecuted, CodeReplaced)
+		if len(m.dials) != 1 || alice.States()[0].Name != StateReplaced {
+			t.Errorf("%d dials, state %v", len(m.dials), alice.States()[0])
+		}
+	})
+}
+
+// A call that has its place on a session, and that its goroutine has not sent yet when the session is lost, is unsent.
+func TestLossWaitsForWhoIsSending(t *testing.T) {
+	story(t, func(t *testing.T, m *mesh) {
+		alpha := m.node("alpha", "alpha:1")
+		alice := m.client("alpha:1")
+		p := <-alpha.opened
+		synctest.Wait()
+		cl := alice.newCall()
+		cl.name, cl.deadline = "shop.Buy", alice.clock.Now()+time.Minute
+		if err := cl.encode(&alice.names, ""); err != nil {
+			t.Fatal(err)
+		}
+		alice.mu.Lock()
+		s, err := alice.placeNewLocked(cl, alice.clock.Now())
+		alice.mu.Unlock()
+		if s == nil || err != nil {
+			t.Fatalf("the call has no place: %v", err)
+		}
+		p.kill()
+		synctest.Wait()
+		if len(cl.done) != 0 {
+			t.Fatal("the call has ended, and may have been about to be sent")
+		}
+		f := cl.frame(alice.clock.Now())
+		_, sendErr := s.conn.Send(frameconn.Requests, &f, false)
+		s.sending.Done()
+		if err := alice.refused(cl, s, sendErr); sendErr == nil || err != nil {
+			t.Fatalf("a lost connection takes a call: %v, %v", sendErr, err)
+		}
+		p = <-alpha.opened
+		g := <-p.requests
+		p.reply(&g, wire.OK, nil, "")
+		<-cl.done
+		if cl.err != nil {
+			t.Errorf("the call ends %v", cl.err)
 		}
 	})
 }
