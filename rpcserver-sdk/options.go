@@ -59,7 +59,6 @@ const (
 	defaultQueue        = 1024
 	defaultConcurrency  = 256
 	defaultDrainTimeout = 10 * time.Second
-	outboundQueue       = 8 << 20
 )
 
 func (o Options) withDefaults() Options {
@@ -93,7 +92,7 @@ func (o Options) validate() error {
 
 func (o Options) translate(server caller.Server) caller.Options {
 	return caller.Options{
-		Addresses: o.Addresses, Secret: o.Secret, Timeout: o.Timeout, Queue: outboundQueue, Server: server,
+		Addresses: o.Addresses, Secret: o.Secret, Timeout: o.Timeout, Server: server,
 		Login: &pb.Login{
 			Module: o.Module, Instance: o.Instance, Group: o.Group, Weight: uint32(max(0, o.Weight)), Zone: o.Zone,
 			AppVersion: o.Version, Needs: o.Needs, KeyId: o.KeyID, Role: pb.Role_ROLE_SERVER,

@@ -27,7 +27,8 @@ type Options struct {
 	Secret string
 	// Timeout bounds calls that bring no other bound. Default 10 s.
 	Timeout time.Duration
-	// Queue bounds what waits to be written on a session, in bytes. Default 4 MiB.
+	// Queue bounds what waits to be written on a session, in bytes. Default 64 MiB: one message of 16 MiB must not have
+	// the small ones behind it refused.
 	Queue int
 	// Server takes requests, in the roles server and both.
 	Server Server
@@ -57,6 +58,7 @@ const (
 	loginTimeout   = 5 * time.Second
 	maxWaiting     = 1024    // calls that wait for a session
 	maxWaitingSize = 4 << 20 // bytes of them
+	defaultQueue   = 64 << 20
 	pingAfter      = 6 * time.Second
 	deadAfter      = 12 * time.Second
 	sdkName        = "twohop-go/1"
@@ -91,7 +93,7 @@ func (o *Options) resolve() error {
 		problems = append(problems, fmt.Errorf("timeout is %s, must be positive", o.Timeout))
 	}
 	if o.Queue == 0 {
-		o.Queue = 4 << 20
+		o.Queue = defaultQueue
 	}
 	if o.backoffStep == 0 {
 		o.backoffStep, o.settled = backoffStep, settled
