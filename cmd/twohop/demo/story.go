@@ -8,8 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 )
 
@@ -26,7 +24,7 @@ type story struct {
 	table     *table
 
 	chaos *chaos     // nil: nobody is killed
-	fail  chan error // what chaos could not do
+	fail  chan error // what went wrong beside the story
 	from  time.Time  // when the first gift was sent
 	sent  time.Duration
 }
@@ -69,31 +67,11 @@ func (s *story) clean() {
 	}
 }
 
-// listen lets the first signal end the story and the second one cut it off. SIGPIPE says that nobody reads what is printed.
-func (s *story) listen(stop func()) (end func()) {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	done := make(chan struct{})
-	go func() {
-		asked := false
-		for {
-			select {
-			case one := <-signals:
-				stop()
-				if asked && one != syscall.SIGPIPE {
-					s.family.close()
-					s.clean()
-					exit(130)
-				}
-				asked = asked || one != syscall.SIGPIPE
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() {
-		signal.Stop(signals)
-		close(done)
+// report keeps what went wrong beside the story, the first of it.
+func (s *story) report(err error) {
+	select {
+	case s.fail <- err:
+	default:
 	}
 }
 
@@ -116,7 +94,7 @@ func (s *story) tell(ctx context.Context) error {
 		if seed == 0 {
 			seed = uint64(rand.Uint32()) + 1 //nolint:gosec // any other one does as well
 		}
-		s.chaos = startChaos(ctx, s.cast, seed, func(err error) { s.fail <- err })
+		s.chaos = startChaos(ctx, s.cast, seed, s.report)
 		s.screen.sayf("chaos kills an instance every one or two seconds; --seed %d repeats its plan", seed)
 		if s.opts.JSON {
 			s.screen.warnf("chaos: --seed %d repeats its plan", seed)
@@ -131,13 +109,8 @@ func (s *story) tell(ctx context.Context) error {
 	}
 	trouble = errors.Join(trouble, s.cast.leave())
 	s.family.close()
-	trouble = errors.Join(s.family.deaths(), trouble)
-	select {
-	case err := <-s.fail:
-		trouble = errors.Join(trouble, err)
-	default:
-	}
-	return s.judge(errors.Join(trouble, s.books.read()))
+	s.report(nil) // unless there is something
+	return s.judge(errors.Join(s.family.deaths(), trouble, <-s.fail, s.books.read()))
 }
 
 // redraw is how often the table is new; a log gets every other line.
@@ -214,7 +187,7 @@ func (s *story) judge(trouble error) error {
 	if s.chaos != nil {
 		kills = s.chaos.kills
 	}
-	v := s.books.judge(kills)
+	v := s.books.judge(s.family.cutOff())
 	for _, fault := range v.faults {
 		trouble = errors.Join(trouble, errors.New(fault))
 	}

@@ -16,14 +16,14 @@ type verdict struct {
 	faults []string
 }
 
-// judge compares both sides of all calls. kills is how often a process was killed, each of which may have torn one record.
-func (b *books) judge(kills int) verdict {
+// judge compares both sides of all calls. cutOff is how many processes were killed, each of which may have torn one record.
+func (b *books) judge(cutOff int) verdict {
 	for _, p := range b.pages {
 		p.finish()
 	}
 	v := verdict{lies: append(b.send.lies(), b.rank.lies()...)}
-	if n := b.torn(); n > kills {
-		v.faults = append(v.faults, fmt.Sprintf("%d records of the ledgers are cut off, and %d processes were killed", n, kills))
+	if n := b.torn(); n > cutOff {
+		v.faults = append(v.faults, fmt.Sprintf("%d records of the ledgers are cut off, and %d processes were killed", n, cutOff))
 	}
 	if b.strange > 0 {
 		v.faults = append(v.faults, fmt.Sprintf("%d records stand in a ledger that should not have them", b.strange))
