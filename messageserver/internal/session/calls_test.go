@@ -260,7 +260,12 @@ func TestTheCallsOfASessionThatEnds(t *testing.T) {
 		web.send(request(1, "pay.Move"), request(2, "pay.Move"))
 		one := server.wantRequest()
 		server.wantRequest()
+		known := n.router.OpenCaller("web")
+		n.router.CloseCaller(known)
 		web.leave()
+		if n.router.OpenCaller("web") == known {
+			t.Error("the module still counts as one that calls")
+		}
 		server.wantCode(wire.KindCancel, wire.Cancelled)
 		server.wantCode(wire.KindCancel, wire.Cancelled)
 		server.answer(one, wire.OK, "for nobody")

@@ -123,17 +123,34 @@ func TestDrain(t *testing.T) {
 
 // TestAServerThatIsToldToGoBeforeItIsReady is not registered any more.
 func TestAServerThatIsToldToGoBeforeItIsReady(t *testing.T) {
-	story(t, func(n *node) {
-		server := n.login(loginOf("pay", "pay-1", pb.Role_ROLE_SERVER, "Move"), testkit.PipeOptions{})
-		done := make(chan struct{})
-		go func() { n.sessions.Drain(time.Hour); close(done) }()
-		server.ready()
-		server.wantCode(wire.KindGoaway, wire.Draining)
-		if n.router.HasModule("pay") {
-			t.Error("it is registered")
+	play := func(t *testing.T, told func(), want func(n *node)) {
+		story(t, func(n *node) {
+			server := n.login(loginOf("pay", "pay-1", pb.Role_ROLE_SERVER, "Move"), testkit.PipeOptions{})
+			done := make(chan struct{})
+			go func() { n.sessions.Drain(time.Hour); close(done) }()
+			told()
+			server.ready()
+			server.wantCode(wire.KindGoaway, wire.Draining)
+			want(n)
+			server.leave()
+			<-done
+		})
+	}
+	t.Run("long before", func(t *testing.T) {
+		play(t, synctest.Wait, func(n *node) {
+			if left := n.router.Registry(0); len(left) != 0 {
+				t.Errorf("%v is registered", left)
+			}
+		})
+	})
+	t.Run("in the same moment", func(t *testing.T) {
+		for range 50 {
+			play(t, func() {}, func(n *node) {
+				if n.router.HasModule("pay") {
+					t.Error("it gets calls")
+				}
+			})
 		}
-		server.leave()
-		<-done
 	})
 }
 
