@@ -239,8 +239,14 @@ func story(t *testing.T, prepare func(s *Server), tell func(t *testing.T, n *nod
 			r.ended <- s.Run(ctx)
 		}()
 		defer func() {
+			if err := s.ConsistencyCheck(); err != nil {
+				t.Error(err)
+			}
 			cancel()
 			<-over
+			if err := s.ConsistencyCheck(); err != nil {
+				t.Error(err)
+			}
 		}()
 		tell(t, n, r)
 	})

@@ -401,6 +401,37 @@ func TestSerialByKey(t *testing.T) {
 	})
 }
 
+func TestCancelOfTheNextOfAKey(t *testing.T) {
+	var g *gate
+	story(t, func(s *Server) {
+		g = newGate()
+		HandleRaw(s, "Slow", g.handle, SerialByKey())
+	}, func(t *testing.T, n *node, s *running) {
+		l := <-n.opened
+		var all []*question
+		for _, body := range []string{"a0", "other", "a1", "a2", "a3"} {
+			edit := key("a")
+			if body == "other" {
+				edit = key("")
+			}
+			all = append(all, l.ask("Slow", body, edit))
+		}
+		<-g.started // a0
+		g.open <- struct{}{}
+		all[0].wantBody("a0")
+		<-g.started // other runs, a1 is ready and waits for the worker
+		all[2].cancel(wire.Cancelled)
+		all[2].want(wire.Cancelled)
+		for _, i := range []int{1, 3, 4} {
+			g.open <- struct{}{}
+			all[i].want(wire.OK)
+		}
+		if first, second := <-g.started, <-g.started; first != "a2" || second != "a3" {
+			t.Errorf("%s and %s ran, want a2 and a3", first, second)
+		}
+	}, func(o *Options) { o.Concurrency = 1 })
+}
+
 func TestInterceptors(t *testing.T) {
 	var log []string
 	note := func(name string) Interceptor {

@@ -433,4 +433,21 @@ func TestCallsThatNobodyStartedGoElsewhere(t *testing.T) {
 		q.reply(&g, wire.NoRoute, &pb.ResponseHeader{Node: "gamma", Try: []string{"nobody"}}, "")
 		b.wantError(t, NotExecuted, CodeNoRoute)
 	})
+	// A server stays where it is registered.
+	story(t, func(t *testing.T, m *mesh) {
+		alpha := m.node("alpha", "alpha:1")
+		m.node("gamma", "gamma:1")
+		alpha.knows = []*pb.Node{{Name: "gamma", Address: "gamma:1"}}
+		bob := m.client("alpha:1", func(o *Options) { o.Server, o.Login.Role = idleServer{}, pb.Role_ROLE_SERVER })
+		p := <-alpha.opened
+		for _, code := range []wire.Code{wire.NoRoute, wire.Draining} {
+			a := bob.ask(t.Context(), "one")
+			f := <-p.requests
+			p.reply(&f, code, &pb.ResponseHeader{Node: "alpha", Try: []string{"gamma"}}, "")
+			a.wantError(t, NotExecuted, Code(code))
+		}
+		if s := bob.States()[0]; s.Node != "alpha" {
+			t.Errorf("state is %v", s)
+		}
+	})
 }
