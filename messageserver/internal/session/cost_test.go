@@ -76,7 +76,7 @@ func TestForwardingDoesNotAllocate(t *testing.T) {
 	}
 	sessions := make(map[string]*session)
 	for _, c := range n.sessions.snapshot() {
-		sessions[c.login.Module] = c
+		sessions[c.login.GetModule()] = c
 	}
 	call := request(1, "pay.Move")
 	answer := wire.Frame{Kind: wire.KindResponse, Body: []byte("answer")}

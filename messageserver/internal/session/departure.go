@@ -9,8 +9,8 @@ import (
 	"github.com/twohop/twohop/proto/wire"
 )
 
-// goawayDraining tells a module that the node stops.
-var goawayDraining = &wire.Error{Code: wire.Draining, Reason: "the node is draining"}
+// errNodeDraining is what a GOAWAY tells a module while the node stops.
+var errNodeDraining = &wire.Error{Code: wire.Draining, Reason: "the node is draining"}
 
 // goawayFrame is what a GOAWAY says.
 func (c *session) goawayFrame(why *wire.Error) wire.Frame {
@@ -27,14 +27,14 @@ func (c *session) leave(why *wire.Error) bool {
 	if wake, err := c.conn.Send(frameconn.Control, &f, false); err == nil && wake {
 		c.conn.Flush()
 	}
-	c.room.opts.Router.Drain(c.login.Module, c)
+	c.room.opts.Router.Drain(c.login.GetModule(), c)
 	return true
 }
 
 // Replace implements router.Target: another session has the name. The module finishes what it has and closes; one that
 // does not is closed.
 func (c *session) Replace() {
-	reason := fmt.Sprintf("another session has logged in as %s/%s", c.login.Module, c.login.Instance)
+	reason := fmt.Sprintf("another session has logged in as %s/%s", c.login.GetModule(), c.login.GetInstance())
 	if !c.leave(&wire.Error{Code: wire.Replaced, Reason: reason}) {
 		return
 	}
@@ -53,7 +53,7 @@ func (c *session) takeGoaway(f *wire.Frame) error {
 	}
 	c.instance.stopping = true
 	if c.isServer() {
-		c.room.opts.Router.Drain(c.login.Module, c)
+		c.room.opts.Router.Drain(c.login.GetModule(), c)
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func TestTheNewerProcessTakesTheName(t *testing.T) {
 func TestAnOlderProcessThatComesBackIsReplaced(t *testing.T) {
 	story(t, func(n *node) {
 		old := n.login(process("old", pb.Role_ROLE_SERVER), testkit.PipeOptions{})
-		stamp := old.welcome.Stamp
+		stamp := old.welcome.GetStamp()
 		old.leave()
 		fresh := n.login(process("fresh", pb.Role_ROLE_SERVER), testkit.PipeOptions{})
 		fresh.ready()

@@ -17,7 +17,7 @@ func refusal(code wire.Code, reason string) error { return &wire.Error{Code: cod
 func (c *session) refuseFrame(cause *wire.Error) wire.Frame {
 	m := &pb.Refuse{Code: uint32(cause.Code), Message: cause.Reason, Try: c.room.opts.Nodes()}
 	if cause.Code == wire.Overloaded {
-		m.RetryAfterMs = 1000 + rand.Uint32N(9000)
+		m.RetryAfterMs = 1000 + rand.Uint32N(9000) //nolint:gosec // jitter
 	}
 	return controlFrame(wire.KindRefuse, m)
 }
@@ -31,7 +31,7 @@ func (c *session) takeLogin(f *wire.Frame) error {
 	if err := wire.CheckLogin(login); err != nil {
 		return err
 	}
-	version, err := wire.NegotiateVersion(login.VersionMin, login.VersionMax)
+	version, err := wire.NegotiateVersion(login.GetVersionMin(), login.GetVersionMax())
 	if err != nil {
 		return err
 	}
@@ -45,15 +45,15 @@ func (c *session) takeLogin(f *wire.Frame) error {
 		c.welcome(login, version, nil)
 		return nil
 	}
-	c.exchange, err = scram.NewServer(s.directory, keyName(login.KeyId), nil)
+	c.exchange, err = scram.NewServer(s.directory, keyName(login.GetKeyId()), nil)
 	if err != nil {
 		return refusal(wire.Unauthenticated, "the node cannot check secrets")
 	}
-	challenge, err := c.exchange.First(login.ScramClientFirst)
+	challenge, err := c.exchange.First(login.GetScramClientFirst())
 	if err != nil {
 		return refusal(wire.Unauthenticated, "this node asks for a secret: "+err.Error())
 	}
-	if c.exchange.User() != login.Module {
+	if c.exchange.User() != login.GetModule() {
 		return refusal(wire.Unauthenticated, "the secret's user is another module")
 	}
 	c.candidate, c.version = login, version
@@ -68,7 +68,7 @@ func (c *session) takeProof(f *wire.Frame) error {
 	if err := readControl(f, proof); err != nil {
 		return err
 	}
-	final, err := c.exchange.Final(proof.ScramClientFinal)
+	final, err := c.exchange.Final(proof.GetScramClientFinal())
 	if err != nil {
 		// In the same words for all: who knocks must not learn which modules there are.
 		return refusal(wire.Unauthenticated, "unknown module, or wrong secret")
@@ -83,9 +83,9 @@ func (c *session) welcome(login *pb.Login, version uint32, serverFinal []byte) {
 	s := c.room
 	o := &s.opts
 	c.number, c.login = o.NextID(), login
-	c.caller = o.Router.OpenCaller(login.Module)
-	c.stamp = wire.AppendInvoker(nil, login.Module, login.Instance, c.from.invokerIP(), o.Node, c.number)
-	c.instance.stamp = s.stamp(login.Stamp)
+	c.caller = o.Router.OpenCaller(login.GetModule())
+	c.stamp = wire.AppendInvoker(nil, login.GetModule(), login.GetInstance(), c.from.invokerIP(), o.Node, c.number)
+	c.instance.stamp = s.stamp(login.GetStamp())
 	c.adopt()
 	c.send(controlFrame(wire.KindWelcome, &pb.Welcome{
 		Version: version, ScramServerFinal: serverFinal, Node: o.Node, Mesh: o.Mesh, Session: c.number,
@@ -96,15 +96,15 @@ func (c *session) welcome(login *pb.Login, version uint32, serverFinal []byte) {
 		HeartbeatMs: uint32(o.Heartbeat.Milliseconds()), DeadMs: uint32(o.Dead.Milliseconds()), Nodes: o.Nodes(),
 	}))
 	if c.isServer() {
-		c.instance.methods = contracts(login.Methods)
+		c.instance.methods = contracts(login.GetMethods())
 		c.send(controlFrame(wire.KindPolicy, &pb.Policy{}))
 	}
 	c.state.Store(uint32(stateOpen))
 	c.endLogin()
 	s.counters.Opened.Add(1)
-	s.log("session opened", nil, "session", c.String(), "role", roleNames[login.Role], "remote", c.from.String(), "sdk", login.Sdk)
+	s.log("session opened", nil, "session", c.String(), "role", roleNames[login.GetRole()], "remote", c.from.String(), "sdk", login.GetSdk())
 	if s.isDraining() {
-		c.leave(goawayDraining)
+		c.leave(errNodeDraining)
 	}
 }
 
@@ -116,7 +116,7 @@ func (c *session) adopt() {
 		// A server's answers are never waited with.
 		l.Queue, l.PauseReading = o.ServerQueue, false
 	}
-	if c.login.Lifetime == pb.Lifetime_LIFETIME_LONG {
+	if c.login.GetLifetime() == pb.Lifetime_LIFETIME_LONG {
 		l.Heartbeat, l.Dead = o.Heartbeat, o.Dead
 	}
 	c.entrance.open = true

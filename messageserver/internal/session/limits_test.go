@@ -125,7 +125,7 @@ func TestPlacesBeforeTheLogin(t *testing.T) {
 		if waited := time.Since(start); waited != time.Second {
 			t.Errorf("closed after %v, want a second", waited)
 		}
-		// Those who wait come in in their order, as soon as there is room: somebody logs in, or gives up.
+		// Who waits comes in when it is its turn, as soon as there is room: somebody logs in, or gives up.
 		first, second := n.connectFrom(testkit.PipeOptions{}, here), n.connectFrom(testkit.PipeOptions{}, here)
 		enter(first)
 		synctest.Wait()
@@ -152,8 +152,8 @@ func TestLoginsPerSecond(t *testing.T) {
 			for range 5 {
 				try().wantWelcome()
 			}
-			if r := try().wantRefuse(wire.Overloaded); r.RetryAfterMs < 1000 || r.RetryAfterMs > 10_000 {
-				t.Errorf("retry after %d ms", r.RetryAfterMs)
+			if r := try().wantRefuse(wire.Overloaded); r.GetRetryAfterMs() < 1000 || r.GetRetryAfterMs() > 10_000 {
+				t.Errorf("retry after %d ms", r.GetRetryAfterMs())
 			}
 			time.Sleep(time.Second)
 		}

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -30,7 +29,6 @@ type node struct {
 	ticking  sync.WaitGroup
 	stop     context.CancelFunc
 	modules  []*module
-	drained  bool
 }
 
 // story plays with a node in a bubble whose time is virtual. At its end everybody leaves, and nothing may be left.
@@ -49,7 +47,7 @@ func newNode(t testing.TB, edit ...func(*Options)) *node {
 	var ids atomic.Uint64
 	o := Options{
 		Node: "a", Mesh: "test", Router: n.router, Clock: n.clock, NextID: func() uint64 { return ids.Add(1) },
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Log: slog.New(slog.DiscardHandler),
 	}
 	for _, e := range edit {
 		e(&o)

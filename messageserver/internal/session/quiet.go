@@ -94,8 +94,7 @@ func causeOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	var breach *wire.Error
-	if errors.As(err, &breach) {
+	if breach, ok := errors.AsType[*wire.Error](err); ok {
 		return breach.Code.String()
 	}
 	for _, own := range ownCauses {

@@ -33,12 +33,12 @@ func (c *session) takeMethods(f *wire.Frame) error {
 	if err := readControl(f, m); err != nil {
 		return err
 	}
-	if err := wire.CheckMethods(m.Methods); err != nil {
+	if err := wire.CheckMethods(m.GetMethods()); err != nil {
 		return err
 	}
-	c.instance.methods = contracts(m.Methods)
+	c.instance.methods = contracts(m.GetMethods())
 	if c.instance.registered {
-		c.room.opts.Router.Update(c.login.Module, c, c.instance.methods)
+		c.room.opts.Router.Update(c.login.GetModule(), c, c.instance.methods)
 		return nil
 	}
 	c.register()
@@ -54,23 +54,23 @@ func (c *session) register() {
 	i.registered = true
 	r := c.room.opts.Router
 	r.Register(router.Registration{
-		Module: c.login.Module, Instance: c.login.Instance, UUID: c.login.InstanceUuid, Group: c.login.Group,
-		Weight: c.login.Weight, Zone: c.login.Zone, AppVersion: c.login.AppVersion, Needs: c.login.Needs,
-		Stamp:   router.Stamp{N: i.stamp.N, Node: i.stamp.Node},
+		Module: c.login.GetModule(), Instance: c.login.GetInstance(), UUID: c.login.GetInstanceUuid(), Group: c.login.GetGroup(),
+		Weight: c.login.GetWeight(), Zone: c.login.GetZone(), AppVersion: c.login.GetAppVersion(), Needs: c.login.GetNeeds(),
+		Stamp:   router.Stamp{N: i.stamp.GetN(), Node: i.stamp.GetNode()},
 		Methods: i.methods,
 		Path:    router.Path{Target: c, Session: c.number, Node: c.room.opts.Node, Remote: c.from.String()},
 	}, c.conn.Now())
 	if c.currentState() != stateOpen {
-		r.Drain(c.login.Module, c) // the node said GOAWAY between the two looks, and found nothing to drain
+		r.Drain(c.login.GetModule(), c) // the node said GOAWAY between the two looks, and found nothing to drain
 	}
 }
 
 func contracts(methods []*pb.Method) map[string]router.Contract {
 	all := make(map[string]router.Contract, len(methods))
 	for _, m := range methods {
-		all[m.Name] = router.Contract{
-			Idempotent: m.Idempotent, Reachable: m.Reachable, RunLate: m.RunLate, DefaultTimeoutMS: m.DefaultTimeoutMs,
-			Visibility: strings.ToLower(strings.TrimPrefix(m.Visibility.String(), "VISIBILITY_")),
+		all[m.GetName()] = router.Contract{
+			Idempotent: m.GetIdempotent(), Reachable: m.GetReachable(), RunLate: m.GetRunLate(), DefaultTimeoutMS: m.GetDefaultTimeoutMs(),
+			Visibility: strings.ToLower(strings.TrimPrefix(m.GetVisibility().String(), "VISIBILITY_")),
 		}
 	}
 	return all

@@ -66,7 +66,7 @@ type session struct {
 
 // Why sessions end, besides what frameconn says.
 var (
-	errLoginTimeout = errors.New("session: not logged in in time")
+	errLoginTimeout = errors.New("session: the login took too long")
 	errReplaced     = errors.New("session: replaced, and not closed by its module in time")
 )
 
@@ -100,7 +100,7 @@ func (c *session) String() string {
 	if !c.isOpen() {
 		return "session(" + c.from.String() + ")"
 	}
-	return "session(" + c.login.Module + "/" + c.login.Instance + " " + strconv.FormatUint(c.number, 10) + ")"
+	return "session(" + c.login.GetModule() + "/" + c.login.GetInstance() + " " + strconv.FormatUint(c.number, 10) + ")"
 }
 
 func (c *session) currentState() state { return state(c.state.Load()) }
@@ -109,7 +109,7 @@ func (c *session) currentState() state { return state(c.state.Load()) }
 func (c *session) isOpen() bool { return c.currentState() >= stateOpen }
 
 // isServer reports whether calls may go to the module of an open session.
-func (c *session) isServer() bool { return c.login.Role != pb.Role_ROLE_CALLER }
+func (c *session) isServer() bool { return c.login.GetRole() != pb.Role_ROLE_CALLER }
 
 // run serves the connection to its end.
 func (c *session) run() {
@@ -141,7 +141,7 @@ func (c *session) endLogin() {
 // end takes an open session apart: first nothing new goes to it, then what went to it ends, then its own calls.
 func (c *session) end() {
 	r := c.room.opts.Router
-	r.Unregister(c.login.Module, c)
+	r.Unregister(c.login.GetModule(), c)
 	c.mu.Lock()
 	c.gone = true
 	if c.patience != nil {

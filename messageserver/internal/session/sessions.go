@@ -143,7 +143,7 @@ func (s *Sessions) Drain(patience time.Duration) {
 	s.draining = true
 	s.mu.Unlock()
 	for _, c := range s.snapshot() {
-		c.leave(goawayDraining)
+		c.leave(errNodeDraining)
 	}
 	over := time.AfterFunc(patience, func() {
 		for _, c := range s.snapshot() {
@@ -166,10 +166,10 @@ const maxStampLead = 1 << 32
 func (s *Sessions) stamp(brought *pb.Stamp) *pb.Stamp {
 	for brought != nil {
 		n := s.stamps.Load()
-		if brought.N > n+maxStampLead {
+		if brought.GetN() > n+maxStampLead {
 			break
 		}
-		if brought.N <= n || s.stamps.CompareAndSwap(n, brought.N) {
+		if brought.GetN() <= n || s.stamps.CompareAndSwap(n, brought.GetN()) {
 			return brought
 		}
 	}

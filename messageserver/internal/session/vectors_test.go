@@ -21,7 +21,9 @@ func golden[V any](t testing.TB, file string) []V {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all struct{ Vectors []V }
+	var all struct {
+		Vectors []V `json:"vectors"`
+	}
 	if err := json.Unmarshal(b, &all); err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +185,7 @@ func TestVectorsOfLogins(t *testing.T) {
 					m.wantRefuse(code)
 				case len(wire.Preface)+login.Size() > wire.LoginLimit:
 					m.wantRefuse(wire.BadRequest)
-				case proto.Unmarshal(login.Header, &l) == nil && l.VersionMin > wire.Version:
+				case proto.Unmarshal(login.Header, &l) == nil && l.GetVersionMin() > wire.Version:
 					m.wantRefuse(wire.Unimplemented) // nothing else is wrong with it
 				default:
 					m.wantWelcome()
@@ -208,8 +210,8 @@ func TestVectorsOfVersions(t *testing.T) {
 				m.wantRefuse(code)
 				return
 			}
-			if m.wantWelcome(); m.welcome.Version != v.Version {
-				t.Errorf("version %d, want %d", m.welcome.Version, v.Version)
+			if m.wantWelcome(); m.welcome.GetVersion() != v.Version {
+				t.Errorf("version %d, want %d", m.welcome.GetVersion(), v.Version)
 			}
 		})
 	}

@@ -41,8 +41,8 @@ func (c *session) view() View {
 		QueuedBytes: stats.Queued,
 	}
 	if state >= stateOpen {
-		v.Session, v.Module, v.Instance, v.UUID = c.number, c.login.Module, c.login.Instance, c.login.InstanceUuid
-		v.Role, v.Lifetime, v.SDK = roleNames[c.login.Role], lifetimeNames[c.login.Lifetime], c.login.Sdk
+		v.Session, v.Module, v.Instance, v.UUID = c.number, c.login.GetModule(), c.login.GetInstance(), c.login.GetInstanceUuid()
+		v.Role, v.Lifetime, v.SDK = roleNames[c.login.GetRole()], lifetimeNames[c.login.GetLifetime()], c.login.GetSdk()
 	}
 	return v
 }
@@ -65,7 +65,7 @@ func (s *Sessions) Needs() map[string][]string {
 		if c.currentState() != stateOpen {
 			continue
 		}
-		for _, need := range c.login.Needs {
+		for _, need := range c.login.GetNeeds() {
 			if !s.opts.Router.HasModule(need) {
 				missing[need] = append(missing[need], c.String())
 			}
