@@ -182,6 +182,44 @@ func TestNothingFailsWhileAnInstanceStops(t *testing.T) {
 	}
 }
 
+func TestHandlersOfAStoppingServerMayCall(t *testing.T) {
+	address, _ := startNode(t, "127.0.0.1:0")
+	serve(t, rpcserver.Options{Module: "stock", Addresses: []string{address}}, func(s *rpcserver.Server) {
+		rpcserver.HandleRaw(s, "Take", echo)
+	})
+	started, goOn := make(chan struct{}, 1), make(chan struct{})
+	_, stop := serve(t, rpcserver.Options{Module: "shop", Addresses: []string{address}, Needs: []string{"stock"}}, func(s *rpcserver.Server) {
+		rpcserver.HandleRaw(s, "Buy", func(ctx context.Context, r *rpcserver.Request) ([]byte, error) {
+			started <- struct{}{}
+			<-goOn
+			return s.Client().CallRaw(ctx, "stock.Take", r.Body)
+		})
+		rpcserver.HandleRaw(s, "Echo", echo)
+	})
+	alice := dial(t, address, "web")
+	bought := alice.Go(t.Context(), "shop.Buy", []byte("tea"), nil)
+	<-started
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		stop()
+	}()
+	for { // until the node has read that the server stops
+		_, err := alice.CallRaw(t.Context(), "shop.Echo", nil)
+		if errors.Is(err, rpcclient.ErrNotExecuted) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(goOn)
+	if err := bought.Wait(); err != nil {
+		t.Error(err)
+	}
+	<-stopped
+}
+
 func TestNodeThatRestartsIsFoundAgain(t *testing.T) {
 	address, stop := startNode(t, "127.0.0.1:0", func(o *messageserver.Options) { o.DrainTimeout = 300 * time.Millisecond })
 	serve(t, rpcserver.Options{Module: "shop", Addresses: []string{address}}, func(s *rpcserver.Server) {

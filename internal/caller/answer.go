@@ -171,7 +171,7 @@ func (c *Client) afterLossLocked(cl *call, unsent bool, cause error) *Error {
 	case cl.cancelled.Load():
 		return cl.lateEnd()
 	case c.closed:
-		return fail(CodeConnectionLost, "the client was closed").because(ErrClosed)
+		return fail(CodeConnectionLost, "").because(ErrClosed)
 	}
 	mayResend := cl.options&wire.Idempotent != 0 && cl.resends < maxResends &&
 		(cl.settings.maxAttempts == 0 || cl.attempts < cl.settings.maxAttempts)

@@ -157,7 +157,7 @@ func (c *Client) Close() {
 		if c.takeBack(cl, wire.Cancelled) {
 			cl.end(closedError())
 		} else {
-			cl.end(fail(CodeCancelledRunning, "the client was closed").because(ErrClosed))
+			cl.end(fail(CodeCancelledRunning, "").because(ErrClosed))
 		}
 	}
 	c.stop()

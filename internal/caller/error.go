@@ -15,7 +15,7 @@ var (
 	ErrUnknown     = errors.New("unknown: the handler may have run")
 
 	// ErrClosed is why calls end that are open when Close is called, or that come after it.
-	ErrClosed = errors.New("closed")
+	ErrClosed = errors.New("the client is closed")
 )
 
 // Error is how a call ended that did not succeed. Use errors.As to get it, or errors.Is with a class (ErrNotExecuted), a

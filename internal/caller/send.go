@@ -213,7 +213,7 @@ func (c *Client) sendWaiting(cl *call, s *Session, now time.Duration) (full bool
 	return full
 }
 
-func closedError() *Error { return fail(CodeCancelled, "the client is closed").because(ErrClosed) }
+func closedError() *Error { return fail(CodeCancelled, "").because(ErrClosed) }
 
 func closedOr(closed bool, err *Error) *Error {
 	if closed {

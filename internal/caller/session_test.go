@@ -249,8 +249,8 @@ func TestClose(t *testing.T) {
 		alice.Close()
 		alice.Close()
 		e := sent.wantError(t, Unknown, CodeCancelledRunning)
-		if !errors.Is(e, ErrClosed) {
-			t.Errorf("%v is not ErrClosed", e)
+		if want := "shop.Buy: CANCELLED_RUNNING (UNKNOWN: it may have run): the client is closed"; !errors.Is(e, ErrClosed) || e.Error() != want {
+			t.Errorf("error is %q, want %q", e, want)
 		}
 		if g := <-p.requests; string(g.Body) != "last words" {
 			t.Errorf("the node got %q", g.Body)
