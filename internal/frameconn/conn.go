@@ -45,6 +45,9 @@ type Options struct {
 	Stalled time.Duration
 	// Clock is the process's clock. Default: one of its own, which notices no stalls.
 	Clock *Clock
+	// Vet looks at every frame as it comes, parts and keepalive included, before anything is kept of it. An error ends
+	// the connection with it as the cause. It is called by the reader. Default: all may come.
+	Vet func(f *wire.Frame) error
 }
 
 func (o Options) withDefaults() Options {
@@ -113,6 +116,7 @@ type Conn struct {
 	requests int   // bytes of the lane Requests among them
 	writer   writerState
 	flushing bool // Shutdown was called
+	parting  bool // the farewell is the last frame: requests stay unsent, large messages unfinished
 	closed   bool
 	cause    error
 	pulse    *time.Timer // keepalive
@@ -135,7 +139,8 @@ func New(nc net.Conn, opts Options) *Conn {
 	c.run = c.write
 	c.drained.L = &c.mu
 	c.deadline = -time.Hour
-	c.SetLimits(c.opts.MaxFrame, c.opts.MaxMessage)
+	c.maxFrame.Store(c.opts.MaxFrame)
+	c.maxMsg.Store(int64(c.opts.MaxMessage))
 	if !c.opts.Accepts {
 		ch := c.lanes[Control].tail(c.clock.Now(), len(wire.Preface))
 		ch.buf = append(ch.buf, wire.Preface...)

@@ -3,6 +3,8 @@ package frameconn
 import (
 	"net"
 	"time"
+
+	"github.com/twohop/twohop/proto/wire"
 )
 
 // lingerTime bounds a Shutdown: writing what is queued, and waiting for the other side to close.
@@ -52,6 +54,20 @@ func (c *Conn) Shutdown(cause error) {
 	if start {
 		go c.run()
 	}
+}
+
+// part queues the farewell behind the answers that wait, as the last frame. Requests that have not left stay where they
+// are, and are unsent.
+func (c *Conn) part(farewell wire.Frame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.parting = true
+	if farewell.Kind == 0 || c.closed {
+		return
+	}
+	size := farewell.Size()
+	c.lanes[Answers].tail(c.clock.Now(), size).append(&farewell)
+	c.addLocked(Answers, size)
 }
 
 // endLocked sets the cause, once.

@@ -23,16 +23,10 @@ func (o Options) limits() Limits {
 func (c *Conn) Adopt(l Limits) {
 	o := Options{MaxFrame: l.MaxFrame, MaxMessage: l.MaxMessage, Queue: l.Queue}.withDefaults()
 	l.MaxFrame, l.MaxMessage, l.Queue = o.MaxFrame, o.MaxMessage, o.Queue
-	c.SetLimits(l.MaxFrame, l.MaxMessage)
+	c.maxFrame.Store(l.MaxFrame)
+	c.maxMsg.Store(int64(l.MaxMessage))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.limits = l
 	c.startPulseLocked()
-}
-
-// SetLimits changes the bounds on incoming frames and messages only, in bytes. Called from Handler.Frame it holds from
-// the next frame on.
-func (c *Conn) SetLimits(frame uint32, message int) {
-	c.maxFrame.Store(frame)
-	c.maxMsg.Store(int64(message))
 }

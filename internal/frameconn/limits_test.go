@@ -9,15 +9,15 @@ import (
 	"github.com/twohop/twohop/proto/wire"
 )
 
-func TestSetLimits(t *testing.T) {
+func TestAdoptedLimits(t *testing.T) {
 	a, b := pair(t, testkit.PipeOptions{}, Options{}, Options{MaxFrame: wire.LoginLimit, MaxMessage: wire.LoginLimit})
 	b.onFrame = func(*wire.Frame) error {
-		b.conn.SetLimits(wire.MaxFrame, wire.MaxMessage)
+		b.conn.Adopt(Limits{MaxFrame: wire.MaxFrame, MaxMessage: wire.MaxMessage})
 		return nil
 	}
 	a.send(control(wire.KindLogin), request(1, 100<<10)) // in one batch, perhaps
 	b.wantSame(control(wire.KindLogin), request(1, 100<<10))
-	b.conn.SetLimits(wire.LoginLimit, wire.LoginLimit)
+	b.conn.Adopt(Limits{MaxFrame: wire.LoginLimit, MaxMessage: wire.LoginLimit})
 	a.send(request(2, wire.LoginLimit+1))
 	b.wantBreach(wire.BadRequest)
 }

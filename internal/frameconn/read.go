@@ -14,9 +14,7 @@ func (c *Conn) Run(h Handler) error {
 	c.start(h)
 	err := c.read()
 	if breach, ok := errors.AsType[*wire.Error](err); ok && c.Cause() == nil {
-		if farewell := h.Farewell(breach); farewell.Kind != 0 {
-			_, _ = c.Send(Control, &farewell, false) // Shutdown starts the writer
-		}
+		c.part(h.Farewell(breach))
 		c.Shutdown(breach)
 	}
 	h.BatchEnd() // who was told to flush for this reader does
@@ -116,6 +114,11 @@ func (c *Conn) ended() bool {
 
 // take handles what is this room's own and passes on the rest.
 func (c *Conn) take(f *wire.Frame) error {
+	if c.opts.Vet != nil {
+		if err := c.opts.Vet(f); err != nil {
+			return err
+		}
+	}
 	switch f.Kind {
 	case wire.KindPing:
 		c.pong(f)
@@ -132,7 +135,7 @@ func (c *Conn) take(f *wire.Frame) error {
 			return tooLarge(size, limit)
 		}
 	}
-	if f.Flags&wire.FlagMore != 0 {
+	if f.Flags&wire.FlagMore != 0 && f.Kind < wire.KindSkippable {
 		return breach("only REQUEST, RESPONSE and PART have the flag MORE")
 	}
 	return c.handler.Frame(f)

@@ -72,12 +72,18 @@ func (c *Conn) takeLocked() bool {
 	h := &c.hands
 	h.at = c.clock.Now()
 	for i := range c.lanes {
+		if c.parting && Lane(i) == Requests {
+			break
+		}
 		if ch := c.lanes[i].pop(); ch != nil {
 			h.chunks[i], h.taken, h.at = ch, true, min(h.at, ch.at)
 			h.bytes += len(ch.buf)
 			if Lane(i) == Requests {
 				h.requests = len(ch.buf)
 			}
+		}
+		if c.parting {
+			continue
 		}
 		if o := c.nextPartLocked(Lane(i)); o != nil {
 			h.parts[i], h.taken = o, true

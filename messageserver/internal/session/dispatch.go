@@ -6,15 +6,16 @@ import (
 	"github.com/twohop/twohop/proto/wire"
 )
 
-// row says what takes a kind, in which states and from which roles. A kind without a row, and one that comes at another
-// time or from another role, breaks the protocol. frameconn answers PING and takes PONG and PART by itself.
+// row says in which states a kind is taken, from which roles, and by what. A kind that comes at another time or from
+// another role breaks the protocol.
 type row struct {
 	states  [stateLeaving + 1]bool
-	servers bool // not from callers
-	take    func(*session, *wire.Frame) error
+	servers bool                              // not from callers
+	take    func(*session, *wire.Frame) error // nil: frameconn does
 }
 
 var (
+	always  = [stateLeaving + 1]bool{true, true, true, true}
 	inLogin = [stateLeaving + 1]bool{stateLogin: true}
 	inProof = [stateLeaving + 1]bool{stateProof: true}
 	inOpen  = [stateLeaving + 1]bool{stateOpen: true, stateLeaving: true}
@@ -22,9 +23,12 @@ var (
 
 // dispatch is indexed by kind; its table for people is in PROTOCOL.md, "Who may send what, when".
 var dispatch = [wire.KindSkippable]row{
+	wire.KindPing:     {states: always},
+	wire.KindPong:     {states: always},
 	wire.KindLogin:    {states: inLogin, take: (*session).takeLogin},
 	wire.KindProof:    {states: inProof, take: (*session).takeProof},
 	wire.KindRequest:  {states: inOpen, take: (*session).takeRequest},
+	wire.KindPart:     {states: inOpen},
 	wire.KindCancel:   {states: inOpen, take: (*session).takeCancel},
 	wire.KindGoaway:   {states: inOpen, take: (*session).takeGoaway},
 	wire.KindResponse: {states: inOpen, servers: true, take: (*session).takeResponse},
@@ -32,27 +36,36 @@ var dispatch = [wire.KindSkippable]row{
 	wire.KindMethods:  {states: inOpen, servers: true, take: (*session).takeMethods},
 }
 
-// Frame implements frameconn.Handler.
-func (c *session) Frame(f *wire.Frame) error {
-	c.batch.Now = c.conn.Now()
+// vet ends the connection for a frame that may not come now. What is wrong with a REQUEST is left to its answer.
+func (c *session) vet(f *wire.Frame) error {
 	if f.Kind >= wire.KindSkippable {
 		return nil
 	}
 	r := &dispatch[f.Kind]
-	state := c.currentState()
-	if r.take == nil || !r.states[state] {
+	if state := c.currentState(); !r.states[state] {
 		return breach(f.Kind.String() + " is not taken in state " + state.String())
 	}
 	if r.servers && !c.isServer() {
 		return breach(f.Kind.String() + " is not taken from a caller")
 	}
-	if err := f.CheckPrefix(); err != nil {
-		if f.Kind != wire.KindRequest {
-			return err
-		}
-		return c.refuseMalformed(f, err)
+	if f.Kind == wire.KindRequest {
+		return nil
 	}
-	return r.take(c, f)
+	return f.CheckPrefix()
+}
+
+// Frame implements frameconn.Handler, for frames that vet has let pass.
+func (c *session) Frame(f *wire.Frame) error {
+	c.batch.Now = c.conn.Now()
+	if f.Kind >= wire.KindSkippable {
+		return nil
+	}
+	if f.Kind == wire.KindRequest {
+		if err := f.CheckPrefix(); err != nil {
+			return c.refuseMalformed(f, err)
+		}
+	}
+	return dispatch[f.Kind].take(c, f)
 }
 
 // BatchEnd implements frameconn.Handler.
@@ -63,10 +76,6 @@ func (c *session) Farewell(cause *wire.Error) wire.Frame {
 	if c.isOpen() {
 		c.room.counters.Breaches.Add(1)
 		return c.goawayFrame(cause)
-	}
-	if cause.Code == wire.TooLarge {
-		// frameconn's word for any REQUEST and RESPONSE, see noMessages.
-		cause = &wire.Error{Code: wire.BadRequest, Reason: "REQUEST and RESPONSE come after WELCOME"}
 	}
 	return c.refuseFrame(cause)
 }

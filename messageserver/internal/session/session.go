@@ -73,28 +73,25 @@ var (
 func newSession(room *Sessions, nc net.Conn, from remote) *session {
 	o := &room.opts
 	door, nc := newEntrance(nc)
-	return &session{
-		room: room,
-		conn: frameconn.New(nc, frameconn.Options{
-			Accepts:      true,
-			MaxFrame:     wire.LoginLimit - uint32(len(wire.Preface)) - 4,
-			MaxMessage:   noMessages,
-			Queue:        o.CallerQueue,
-			PauseReading: true,
-			Stalled:      o.Stalled,
-			Clock:        o.Clock,
-		}),
+	c := &session{
+		room:     room,
 		entrance: door,
 		from:     from,
 		since:    o.Clock.Now(),
 		inLobby:  true,
 		flights:  make(map[uint64]flight),
 	}
+	c.conn = frameconn.New(nc, frameconn.Options{
+		Accepts:      true,
+		MaxFrame:     wire.LoginLimit - uint32(len(wire.Preface)) - 4,
+		Queue:        o.CallerQueue,
+		PauseReading: true,
+		Stalled:      o.Stalled,
+		Clock:        o.Clock,
+		Vet:          c.vet,
+	})
+	return c
 }
-
-// noMessages makes frameconn refuse a REQUEST and a RESPONSE at their first byte, be they whole or the beginning of one
-// in parts: there is nothing to keep before the login.
-const noMessages = -1
 
 func (c *session) String() string {
 	if !c.isOpen() {
