@@ -11,13 +11,14 @@ import (
 
 func TestAdoptedLimits(t *testing.T) {
 	a, b := pair(t, testkit.PipeOptions{}, Options{}, Options{MaxFrame: wire.LoginLimit, MaxMessage: wire.LoginLimit})
+	adopted := []Limits{{MaxFrame: wire.MaxFrame, MaxMessage: wire.MaxMessage}, {MaxFrame: wire.LoginLimit, MaxMessage: wire.LoginLimit}}
 	b.onFrame = func(*wire.Frame) error {
-		b.conn.Adopt(Limits{MaxFrame: wire.MaxFrame, MaxMessage: wire.MaxMessage})
+		b.conn.Adopt(adopted[0])
+		adopted = adopted[1:]
 		return nil
 	}
 	a.send(control(wire.KindLogin), request(1, 100<<10)) // in one batch, perhaps
 	b.wantSame(control(wire.KindLogin), request(1, 100<<10))
-	b.conn.Adopt(Limits{MaxFrame: wire.LoginLimit, MaxMessage: wire.LoginLimit})
 	a.send(request(2, wire.LoginLimit+1))
 	b.wantBreach(wire.BadRequest)
 }

@@ -14,7 +14,7 @@ var errNodeDraining = &wire.Error{Code: wire.Draining, Reason: "the node is drai
 
 // goawayFrame is what a GOAWAY says.
 func (c *session) goawayFrame(why *wire.Error) wire.Frame {
-	return controlFrame(wire.KindGoaway, &pb.Goaway{Code: uint32(why.Code), Message: why.Reason, Try: c.room.opts.Nodes()})
+	return controlFrame(wire.KindGoaway, &pb.Goaway{Code: uint32(why.Code), Message: why.Reason, Try: c.room.others()})
 }
 
 // leave sends a GOAWAY: new requests are answered DRAINING, what is in flight goes on, and the module closes. It reports

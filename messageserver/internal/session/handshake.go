@@ -15,7 +15,7 @@ func refusal(code wire.Code, reason string) error { return &wire.Error{Code: cod
 // refuseFrame is what a REFUSE says. Who is sent away because there are too many comes back after some time, and not all
 // at the same.
 func (c *session) refuseFrame(cause *wire.Error) wire.Frame {
-	m := &pb.Refuse{Code: uint32(cause.Code), Message: cause.Reason, Try: c.room.opts.Nodes()}
+	m := &pb.Refuse{Code: uint32(cause.Code), Message: cause.Reason, Try: c.room.others()}
 	if cause.Code == wire.Overloaded {
 		m.RetryAfterMs = 1000 + rand.Uint32N(9000) //nolint:gosec // jitter
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -134,6 +135,11 @@ func (s *Sessions) isDraining() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.draining
+}
+
+// others returns the ways into the mesh besides this node.
+func (s *Sessions) others() []*pb.Node {
+	return slices.DeleteFunc(s.opts.Nodes(), func(n *pb.Node) bool { return n.GetName() == s.opts.Node })
 }
 
 // Drain tells all sessions to go, and waits until they have or until the patience is over; then it closes the rest. No
