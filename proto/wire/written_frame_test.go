@@ -142,7 +142,11 @@ func prefixVectors() (all []prefixVector) {
 		with("a header", code, func(f *wire.Frame) { f.Header = []byte{0x08, 0x01} })
 		if k == 16 || k == 17 {
 			with("the longest header", "OK", func(f *wire.Frame) { f.Header = make([]byte, 16384) })
-			with("a header 1 too long", "TOO_LARGE", func(f *wire.Frame) { f.Header = make([]byte, 16385) })
+			tooLong := "TOO_LARGE"
+			if k == 17 {
+				tooLong = "OK" // and the answer is replaced: responses.json
+			}
+			with("a header 1 too long", tooLong, func(f *wire.Frame) { f.Header = make([]byte, 16385) })
 		}
 		code = "BAD_REQUEST"
 		if slices.Contains(hasBody, k) {
