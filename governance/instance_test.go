@@ -89,7 +89,7 @@ func TestConcurrentOutcomesAreAllCounted(t *testing.T) {
 	}
 	all.Wait()
 	for n, i := range instances {
-		if want := 1 - math.Pow(15.0/16, 2); math.Abs(i.Failing(0)-want) > 0.001 || i.Outstanding() != 0 {
+		if want := 1 - 15.0/16*15.0/16; math.Abs(i.Failing(0)-want) > 0.001 || i.Outstanding() != 0 {
 			t.Fatalf("instance %d: %v after two failures, want %v; %d outstanding", n, i.Failing(0), want, i.Outstanding())
 		}
 	}

@@ -87,7 +87,7 @@ func serve(ctx context.Context, o messageserver.Options, readyFile string) error
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	node, err := messageserver.New(o)
+	node, err := messageserver.New(o) //nolint:contextcheck // opening listeners takes no time
 	if err != nil {
 		return err
 	}

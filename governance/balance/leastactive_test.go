@@ -56,7 +56,7 @@ func TestLeastActiveTwoChoicesAvoidTheBusiest(t *testing.T) {
 	}
 }
 
-// traffic simulates a call per millisecond from from to to: instances answer well after 30 ms, but those in failing end at once
+// traffic simulates a call per millisecond in [from, to): instances answer well after 30 ms, but those in failing end at once
 // with the outcome given. It returns the calls that each got.
 func traffic(p governance.Picker, from, to time.Duration, failing map[*governance.Instance]governance.Outcome) map[*governance.Instance]int {
 	got := make(map[*governance.Instance]int)

@@ -36,7 +36,7 @@ func TestTheFarewellIsTheLastFrame(t *testing.T) {
 	other.Close()
 	<-s.ran
 	var got []wire.Kind
-	for b := append(first, rest...); len(b) > 0; {
+	for b := slices.Concat(first, rest); len(b) > 0; {
 		f, n, err := wire.Decode(b, wire.MaxFrame)
 		if err != nil {
 			t.Fatal(err)

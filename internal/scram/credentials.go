@@ -39,7 +39,7 @@ func Derive(secret string, iterations int) (Credentials, error) {
 }
 
 // credentialsPrefix begins the text form, which is that of PostgreSQL: SCRAM-SHA-256$<iterations>:<salt>$<stored>:<server>.
-const credentialsPrefix = "SCRAM-SHA-256$"
+const credentialsPrefix = "SCRAM-SHA-256$" //nolint:gosec // the name of a form
 
 // Encode returns the text form of c, for a file that only the server reads.
 func (c Credentials) Encode() string {

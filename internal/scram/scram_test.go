@@ -315,7 +315,7 @@ func TestUnknownUserLooksLikeAKnownOne(t *testing.T) {
 			if who.user == "pay" && who.keyID == "k1" {
 				wantErr = nil
 			}
-			if _, err := s.Final(proof); err != wantErr { // the same error, not only one that wraps it
+			if _, err := s.Final(proof); err != wantErr { //nolint:errorlint // the same error, not only one that wraps it
 				t.Errorf("%v: %v, want %v", who, err, wantErr)
 			}
 		}
