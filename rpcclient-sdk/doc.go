@@ -33,4 +33,10 @@
 // What was never sent is sent on the next connection. What was sent on a connection that is lost ends with
 // CONNECTION_LOST, which is UNKNOWN, unless the call is Idempotent: then it is sent again, at most twice. A call that
 // nobody started because a node drains, or does not reach the instance, is sent through another node if there is one.
+//
+// Where the instance is lost, the node tries an Idempotent call again, too, but not every one: retries of one module at
+// another stay a tenth of its calls (and 3), so that they do not become the load that keeps it failing. What is beyond
+// that ends UNKNOWN, and says so.
+//
+// A client that finds no node tries again after a random time, up to 0.5 s at first and 30 s in the end.
 package rpcclient

@@ -2,8 +2,26 @@ package rpcserver
 
 import "github.com/twohop/twohop/internal/caller"
 
-// Error is how a call ended that did not succeed: class and code, what the handler or the node said, the call's name and
-// its id in traces. See the package's documentation for errors.Is.
+// Error is how a call ended that did not succeed. Get it with errors.As or AsError; see the package's documentation for
+// errors.Is. Its fields:
+//
+//	Class       Class              of all attempts: NotExecuted, Executed, Unknown
+//	Code        Code               the status code
+//	Method      string             module.Method
+//	Message     string             for people
+//	AppCode     string             with APP_ERROR: the handler's own code, as rpcserver.Errorf gave it
+//	Details     map[string]string  with APP_ERROR: the handler's facts
+//	Session     uint64             with CallID the call's name; 0 if it never left
+//	CallID      uint64
+//	RPCID       uint64             its id in traces; 0 if no node answered
+//	Node        string             who wrote the code; empty: this process, or the instance
+//	RuleID      string             the rule that refused, with RuleVersion
+//	RuleVersion uint64
+//	Attempts    int                how often it was started or sent, if more than once
+//	Try         []string           nodes worth trying
+//	RetryAfter  time.Duration      wait at least so long; 0: nothing was said
+//	Unknown     []Receiver         the instances that may have run it
+//	Fallback    []byte             with DEGRADED: the body to use instead of an answer
 type Error = caller.Error
 
 // Sentinels for errors.Is.
@@ -66,10 +84,11 @@ const (
 	CodeStoreUnknown     = caller.CodeStoreUnknown
 )
 
-// Receiver names one instance.
+// Receiver names one instance: Module, Instance, UUID (of the process) and Node (where it is logged in).
 type Receiver = caller.Receiver
 
-// Receipt says who answered a call, and where its time went. See WantReceipt.
+// Receipt says who answered a call, and where its time went: Receiver, Attempts (how often it was sent to an instance), RPCID,
+// and Hops, one HopTime per node that it crossed. See WantReceipt.
 type Receipt = caller.Receipt
 
 // HopTime is how long a call was in one node's hands, and in those of what lies beyond it.

@@ -18,7 +18,8 @@
 // # What callers are told
 //
 // The handler's result; APP_ERROR for an error that it returns (Errorf gives it a code that programs can tell apart, and
-// whatever else it returns counts as well: it ran); HANDLER_PANIC; ANSWER_LOST for a result that cannot be encoded or is too
+// whatever else it returns counts as well: it ran, and the caller gets the error's text, so what callers must not read
+// does not belong into it); HANDLER_PANIC; ANSWER_LOST for a result that cannot be encoded or is too
 // large. Before it runs: BAD_REQUEST for a body that cannot be decoded, UNIMPLEMENTED, OVERLOADED, EXPIRED, CANCELLED. Those
 // say NOT_EXECUTED, and that is true: the handler did not start.
 //

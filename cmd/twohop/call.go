@@ -122,6 +122,9 @@ func (f *callFlags) options() (options []rpcclient.CallOption, err error) {
 	add(f.hashKey != "", rpcclient.HashKey(f.hashKey))
 	add(f.idempotent, rpcclient.Idempotent())
 	add(f.runLate, rpcclient.RunLate())
+	if f.balance == "hash" && f.hashKey == "" {
+		return nil, errors.New("--balance hash needs --hash-key")
+	}
 	if f.balance != "" {
 		b, ok := balancers[f.balance]
 		if !ok {

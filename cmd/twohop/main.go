@@ -49,10 +49,12 @@ and callers reach their methods through it.`,
 		Example: `  twohop messageserver                          # a node on this machine, without any file
   twohop ps                                     # what is connected to it
   twohop call hello.Say '{"name": "Ada"}'       # call a method through it`,
+		Version:       readBuild().text(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; `%s --help` shows the flags", err, cmd.CommandPath())
 	})

@@ -43,7 +43,7 @@ func (r *result) end(err, cause error, state rpcclient.State) {
 	var none *noNodeError
 	switch {
 	case errors.As(cause, &none):
-		told.Message = none.Error()
+		told.Code, told.Message = rpcclient.CodeNoRoute, none.Error()
 	case r.session.Load() == 0 && told.Node == "" && state.LastError != nil:
 		told.Message += "; there was no session: " + state.LastError.Error()
 	case r.session.Load() == 0 && told.Node == "":

@@ -42,6 +42,21 @@ func readBuild() build {
 	return b
 }
 
+// text returns the build as one line.
+func (b build) text() string {
+	text := "twohop " + b.Version
+	if b.Revision != "" {
+		text += " revision " + b.Revision
+	}
+	if b.Time != "" {
+		text += " of " + b.Time
+	}
+	if b.Modified {
+		text += ", modified"
+	}
+	return fmt.Sprintf("%s, %s, %s", text, b.Go, b.Platform)
+}
+
 func versionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -55,17 +70,7 @@ func versionCommand() *cobra.Command {
 			if asJSON {
 				return output.JSON(cmd.OutOrStdout(), b)
 			}
-			text := "twohop " + b.Version
-			if b.Revision != "" {
-				text += " revision " + b.Revision
-			}
-			if b.Time != "" {
-				text += " of " + b.Time
-			}
-			if b.Modified {
-				text += ", modified"
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s, %s, %s\n", text, b.Go, b.Platform)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), b.text())
 			return err
 		},
 	}

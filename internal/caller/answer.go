@@ -28,7 +28,7 @@ func (c *Client) respond(s *Session, f *wire.Frame) error {
 		cl.contentType = h.GetContentType()
 	}
 	if cl.settings.receipt != nil {
-		*cl.settings.receipt = receiptOf(h, f.RPCID)
+		*cl.settings.receipt = receiptOf(f.Status, h, f.RPCID)
 	}
 	if success {
 		cl.answer = append(cl.answer[:0], f.Body...)

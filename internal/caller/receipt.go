@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/twohop/twohop/proto/pb"
+	"github.com/twohop/twohop/proto/wire"
 )
 
 // Receiver names one instance.
@@ -17,7 +18,7 @@ type Receiver struct {
 // Receipt says who answered a call, and where its time went.
 type Receipt struct {
 	Receiver Receiver
-	// Attempts is how often the call was started at an instance.
+	// Attempts is how often the call was sent to an instance; 0 where it was refused before, or by the instance.
 	Attempts int
 	// RPCID is the id that nodes gave the call, for traces.
 	RPCID uint64
@@ -35,8 +36,11 @@ func receiverOf(r *pb.Receiver) Receiver {
 	return Receiver{Module: r.GetModule(), Instance: r.GetInstance(), UUID: r.GetInstanceUuid(), Node: r.GetNode()}
 }
 
-func receiptOf(h *pb.ResponseHeader, rpcID uint64) Receipt {
-	r := Receipt{Receiver: receiverOf(h.GetReceiver()), Attempts: max(1, int(h.GetAttempts())), RPCID: rpcID}
+func receiptOf(status wire.Code, h *pb.ResponseHeader, rpcID uint64) Receipt {
+	r := Receipt{Receiver: receiverOf(h.GetReceiver()), Attempts: int(h.GetAttempts()), RPCID: rpcID}
+	if r.Attempts == 0 && status.Class() != wire.NotExecuted {
+		r.Attempts = 1 // nodes say more than one only
+	}
 	for _, hop := range h.GetHopTimes() {
 		r.Hops = append(r.Hops, HopTime{Node: hop.GetNode(), Time: time.Duration(hop.GetMicros()) * time.Microsecond})
 	}

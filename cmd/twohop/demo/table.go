@@ -40,7 +40,7 @@ func (t *table) lines(elapsed time.Duration) []string {
 		fmt.Sprintf("  p50 %8.2f ms     p99 %10.2f ms   one hop %11s    two hops %s",
 			ms(p50), ms(p99), group(b.hops[1]), group(b.hops[2])),
 		"",
-		"  told                          ok   not_executed   executed_error        unknown",
+		fmt.Sprintf("  %-20s%12s%14s%16s%12s", "told", classes[0], classes[1], classes[2], classes[3]),
 		tally(b.send), tally(b.rank),
 		"",
 		"  instance       state      started        done",
@@ -57,7 +57,8 @@ func (t *table) lines(elapsed time.Duration) []string {
 		}
 	}
 	if t.chaos != nil {
-		lines = append(lines, "", "  "+t.chaos.String())
+		did, last, _ := strings.Cut(t.chaos.String(), " kills, ")
+		lines = append(lines, "", "  "+did+" kills", "  "+last)
 	}
 	return lines
 }
@@ -65,7 +66,7 @@ func (t *table) lines(elapsed time.Duration) []string {
 func tally(a *account) string {
 	var line strings.Builder
 	fmt.Fprintf(&line, "  %-20s", a.method)
-	for i, width := range []int{12, 15, 17, 15} {
+	for i, width := range []int{12, 14, 16, 12} {
 		fmt.Fprintf(&line, "%*s", width, group(a.told[classes[i]]))
 	}
 	return line.String()

@@ -27,6 +27,7 @@ type collector struct {
 	info, started                                         *prometheus.Desc
 	submitted, settled, codes, inFlight, kept             *prometheus.Desc
 	oneWay, oneWayRefused, reroutes, retries, stale       *prometheus.Desc
+	retriesDenied                                         *prometheus.Desc
 	registrations, replaced, modules, instances, methods  *prometheus.Desc
 	connections, refused, opened, open, answers, breaches *prometheus.Desc
 	cancels, badOneWay, slow                              *prometheus.Desc
@@ -52,6 +53,7 @@ func newCollector(src *Sources) *collector {
 		oneWayRefused: desc("oneway_calls_refused_total", "One-way calls that were dropped, by reason.", "reason"),
 		reroutes:      desc("call_reroutes_total", "Attempts that were made again because the one before had not started."),
 		retries:       desc("call_retries_total", "Attempts that were made again although the one before may have run."),
+		retriesDenied: desc("call_retries_denied_total", "Such attempts that were not made, because the caller's retries at the module were used up."),
 		stale:         desc("call_stale_ends_total", "Ends of attempts that came after another one, and were dropped."),
 
 		registrations: desc("registrations_total", "Instances that registered."),
@@ -117,6 +119,7 @@ func (c *collector) collectCalls(e emitter) {
 	e.counter(c.oneWay, n.OneWay.Load())
 	e.counter(c.reroutes, n.Reroutes.Load())
 	e.counter(c.retries, n.Retries.Load())
+	e.counter(c.retriesDenied, n.RetriesDenied.Load())
 	e.counter(c.stale, n.Stale.Load())
 	e.counter(c.registrations, n.Registrations.Load())
 	e.counter(c.replaced, n.Replaced.Load())

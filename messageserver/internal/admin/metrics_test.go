@@ -24,6 +24,7 @@ func TestMetricsAreTheCounters(t *testing.T) {
 	c.OneWayRefused[wire.NoModule].Add(7)
 	c.Reroutes.Add(8)
 	c.Retries.Add(9)
+	c.RetriesDenied.Add(4)
 	c.Stale.Add(10)
 	c.Replaced.Add(11)
 	n.register("pay", "1", "Charge")
@@ -53,6 +54,7 @@ func TestMetricsAreTheCounters(t *testing.T) {
 		`twohop_oneway_calls_refused_total{reason="NO_MODULE"} 7`,
 		`twohop_call_reroutes_total 8`,
 		`twohop_call_retries_total 9`,
+		`twohop_call_retries_denied_total 4`,
 		`twohop_call_stale_ends_total 10`,
 		`twohop_registrations_total 2`,
 		`twohop_registrations_replaced_total 11`,

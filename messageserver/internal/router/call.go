@@ -74,6 +74,7 @@ type Call struct {
 	retries  int
 	starts   int // attempts that were sent
 	budget   *retry.Budget
+	denied   bool      // a retry was, for want of budget
 	unknown  wire.Code // of an earlier attempt that may have run
 	lost     []byte    // encoded Receivers of those attempts
 	timer    timer
@@ -163,6 +164,7 @@ func (c *Call) reset() {
 	c.Request = wire.Request{}
 	c.header, c.body, c.kept, c.keptSize = nil, nil, false, 0
 	clear(c.tried[:c.ntried])
+	c.denied = false
 	c.ntried, c.reroutes, c.retries, c.starts, c.unknown = 0, 0, 0, 0, 0
 	c.lost = c.lost[:0]
 }

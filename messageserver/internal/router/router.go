@@ -61,6 +61,7 @@ type Counters struct {
 	OneWayRefused [wire.MaxCode + 1]atomic.Uint64 // one-way calls dropped, by code
 	Reroutes      atomic.Uint64
 	Retries       atomic.Uint64
+	RetriesDenied atomic.Uint64 // because the retry budget of the caller at the module was used up
 	Stale         atomic.Uint64 // ends that came after another one
 	Registrations atomic.Uint64
 	Replaced      atomic.Uint64

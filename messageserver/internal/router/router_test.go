@@ -389,6 +389,10 @@ func TestRetriesEndWithTheBudget(t *testing.T) {
 	if attempts > 100+10+3 || attempts < 105 {
 		t.Errorf("%d attempts of 100 calls that all fail, want at most 113 and some retries", attempts)
 	}
+	denied := h.r.Counters().RetriesDenied.Load()
+	if denied < 80 || denied > 100 {
+		t.Errorf("%d retries were denied, want about one for each of 100 calls", denied)
+	}
 	h.check()
 }
 

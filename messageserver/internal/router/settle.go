@@ -74,7 +74,12 @@ func (r *Router) next(b *Batch, c *Call, e *End, why wire.Code) (retry.Action, t
 	if f.End == retry.Final || f.End != retry.MayHaveRun && !r.another(c) {
 		return retry.GiveUp, 0
 	}
-	return r.retry.Next(c.budget, f, random())
+	action, wait := r.retry.Next(c.budget, f, random())
+	if action == retry.GiveUp && f.End == retry.MayHaveRun && f.Idempotent && r.retry.Tokens(c.budget) < 1 {
+		c.denied = true
+		r.counters.RetriesDenied.Add(1)
+	}
+	return action, wait
 }
 
 // another reports whether there is somebody to reroute a call to, by the table as it is now: that an attempt was not
@@ -231,7 +236,11 @@ func (r *Router) settle(b *Batch, c *Call, e *End) {
 	case class == wire.Unknown:
 		r.noteUnknown(c, e.Code)
 		if len(e.Header) == 0 {
-			r.refuse(b, c, e.Code, unknownText(e.Code))
+			why := unknownText(e.Code)
+			if c.denied {
+				why += "; it was not tried again, because the retries of the caller at this module are used up"
+			}
+			r.refuse(b, c, e.Code, why)
 			return
 		}
 	case class == wire.NotExecuted && c.unknown != 0:
