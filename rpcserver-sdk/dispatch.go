@@ -42,9 +42,13 @@ func (d dispatcher) Request(session *caller.Session, f *wire.Frame) {
 		return
 	}
 	t.keepBody(f.Body)
-	if !s.queue.push(t) {
-		s.stats.overloaded.Add(1)
-		s.refuse(t, wire.Overloaded, "too many requests wait for a handler", overloadedRetry, true)
+	if room, stopped := s.queue.push(t); !room {
+		if stopped {
+			s.refuse(t, wire.Draining, "the server stops", 0, true)
+		} else {
+			s.stats.overloaded.Add(1)
+			s.refuse(t, wire.Overloaded, "too many requests wait for a handler", overloadedRetry, true)
+		}
 		t.free()
 		session.End()
 	}

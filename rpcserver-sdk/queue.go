@@ -49,18 +49,18 @@ func newQueue(limit, concurrency int, clock func() time.Duration, run func(*task
 }
 
 // push adds a task, and reports whether there was room: for what may run at once, and for what may wait behind it.
-// Somebody calls wake afterwards.
-func (q *queue) push(t *task) bool {
+// Somebody calls wake afterwards. A queue that was stopped takes nothing.
+func (q *queue) push(t *task) (room, stopped bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.waiting >= q.limit+q.concurrency-q.busy || q.stopped {
-		return false
+	if q.stopped || q.waiting >= q.limit+q.concurrency-q.busy {
+		return false, q.stopped
 	}
 	q.waiting++
 	if !q.chainLocked(t) {
 		q.ready.push(t)
 	}
-	return true
+	return true, false
 }
 
 // wake sees to it that somebody takes what is ready.
@@ -186,11 +186,13 @@ func (q *queue) leave(w *worker) {
 	q.start(next, fresh)
 }
 
-// stop lets the workers end when they are through. Nothing may be pushed any more; what waits must have been removed.
-func (q *queue) stop() {
+// stop lets the workers end when they are through, and returns the tasks that wait: nobody runs them any more. It is called
+// once.
+func (q *queue) stop() (left []*task) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.stopped = true
+	left = q.removeAllLocked(nil)
 	if q.reaper != nil {
 		q.reaper.Stop()
 	}
@@ -201,6 +203,7 @@ func (q *queue) stop() {
 	if len(q.workers) == 0 {
 		close(q.ended)
 	}
+	return left
 }
 
 // find returns the task of a request, and removes it if it waits.
@@ -221,9 +224,15 @@ func (q *queue) find(s *caller.Session, id uint64) (t *task, waited bool) {
 	return nil, false
 }
 
-// remove takes out the tasks of a session that wait, or all for nil.
-func (q *queue) remove(s *caller.Session) (removed []*task) {
+// remove takes out the tasks of a session that wait.
+func (q *queue) remove(s *caller.Session) []*task {
 	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.removeAllLocked(s)
+}
+
+// removeAllLocked takes out the tasks of a session that wait, or all for nil.
+func (q *queue) removeAllLocked(s *caller.Session) (removed []*task) {
 	for t := range q.allLocked {
 		if s == nil || t.session == s {
 			removed = append(removed, t)
@@ -232,7 +241,6 @@ func (q *queue) remove(s *caller.Session) (removed []*task) {
 	for _, t := range removed {
 		q.removeLocked(t)
 	}
-	q.mu.Unlock()
 	return removed
 }
 

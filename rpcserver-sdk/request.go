@@ -29,7 +29,6 @@ type Request struct {
 	answerType string
 	scratch    []byte // what encoded answers are appended to
 	started    bool   // the handler was
-	encoded    bool   // the answer is in scratch, or in what it grew to
 }
 
 // SetContentType sets the content type of the answer, where it is not that of the request.
@@ -38,7 +37,6 @@ func (r *Request) SetContentType(name string) { r.answerType = name }
 // encode encodes what a typed handler returned, in the request's form where it has one.
 func (r *Request) encode(out any) (body []byte, err error) {
 	if m, ok := out.(proto.Message); ok {
-		r.encoded = true
 		if caller.IsJSON(r.ContentType) {
 			body, err = protojson.MarshalOptions{}.MarshalAppend(r.scratch[:0], m)
 		} else {
@@ -50,6 +48,9 @@ func (r *Request) encode(out any) (body []byte, err error) {
 			r.answerType = caller.TypeJSON
 		}
 		body, err = json.Marshal(out)
+	}
+	if err == nil && r.scratch != nil {
+		r.scratch = body // it may have grown
 	}
 	if err != nil {
 		return nil, &verdict{wire.AnswerLost, "the answer cannot be encoded", err}

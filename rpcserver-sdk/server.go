@@ -105,7 +105,7 @@ func (s *Server) stop() error {
 	drain, cancel := context.WithTimeout(context.Background(), s.opts.DrainTimeout)
 	s.client.Drain(drain)
 	cancel()
-	for _, t := range s.queue.remove(nil) {
+	for _, t := range s.queue.stop() {
 		s.refuse(t, wire.Draining, "the server stops", 0, false)
 		t.free()
 		t.session.End()
@@ -113,7 +113,6 @@ func (s *Server) stop() error {
 	for _, t := range s.queue.running() {
 		t.end(context.Canceled)
 	}
-	s.queue.stop()
 	var err error
 	grace := time.NewTimer(graceTime)
 	defer grace.Stop()

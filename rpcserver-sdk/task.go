@@ -79,8 +79,12 @@ func (s *Server) run(t *task) {
 
 // handle runs the handler and answers. reader says that this is the session's reader.
 func (s *Server) handle(t *task, reader bool) {
-	scratch := bodies.Get().(*[]byte)
-	t.asked.scratch = (*scratch)[:0]
+	// What a handler's answer is encoded into goes back to the pool, unless interceptors see it: they may keep it.
+	var scratch *[]byte
+	if len(s.opts.Interceptors) == 0 {
+		scratch = bodies.Get().(*[]byte)
+		t.asked.scratch = (*scratch)[:0]
+	}
 	through := false
 	defer func() {
 		t.end(context.Canceled)
@@ -89,7 +93,8 @@ func (s *Server) handle(t *task, reader bool) {
 			s.panicked(t, cause)
 			s.refuse(t, wire.HandlerPanic, "the handler crashed", 0, reader)
 		}
-		if cap(*scratch) <= largestKept {
+		if scratch != nil && cap(t.asked.scratch) <= largestKept {
+			*scratch = t.asked.scratch[:0]
 			bodies.Put(scratch)
 		}
 	}()
@@ -100,9 +105,6 @@ func (s *Server) handle(t *task, reader bool) {
 		return
 	}
 	s.answer(t, body, reader)
-	if t.asked.encoded && cap(body) > cap(*scratch) {
-		*scratch = body[:0] // it has grown
-	}
 }
 
 // panicked tells the log of a panic.

@@ -102,7 +102,7 @@ func (c *Client) reroute(cl *call, s *Session, err *Error) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || cl.cancelled.Load() {
+	if c.closed || c.refusal != nil || cl.cancelled.Load() {
 		return false
 	}
 	cl.reroutes++

@@ -128,8 +128,11 @@ func (c *Client) refused(cl *call, s *Session, sendErr error) *Error {
 	if errors.Is(sendErr, frameconn.ErrFull) {
 		return fail(CodeOverloaded, "%s does not read fast enough", s)
 	}
-	if c.closed {
+	switch {
+	case c.closed:
 		return closedError()
+	case c.refusal != nil:
+		return c.refusal.again()
 	}
 	cl.id = 0
 	c.waitLocked(cl)

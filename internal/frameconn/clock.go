@@ -48,6 +48,7 @@ func (c *Clock) Run(ctx context.Context, tick func(now time.Duration) (next time
 			c.stallLen.Store(int64(now - due))
 			c.stallEnd.Store(int64(now))
 		}
+		c.due.Store(0) // a slow tick is no stall
 		wait := min(max(tick(now)-now, time.Millisecond), longest)
 		now = c.Now()
 		c.due.Store(int64(now + wait))

@@ -66,7 +66,7 @@ func (c *Conn) ConsistencyCheck() error {
 			c, c.queued, c.requests, queued, requests)
 	case c.writer != writing && (c.hands.bytes != 0 || c.hands.chunks != [lanes]*chunk{} || c.hands.parts != [lanes]*outgoing{}):
 		return fmt.Errorf("%s: a writer that ended left something behind", c)
-	case c.writer == idle && c.queued != 0 && !c.closed:
+	case c.writer == idle && c.queued != 0 && !c.closed && !c.parting:
 		return fmt.Errorf("%s: %d bytes wait and nobody writes them", c, c.queued)
 	}
 	return nil
