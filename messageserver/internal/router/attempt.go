@@ -1,6 +1,7 @@
 package router
 
 import (
+	"errors"
 	"time"
 
 	"github.com/twohop/twohop/governance"
@@ -90,40 +91,51 @@ func (r *Router) attempt(b *Batch, c *Call, code wire.Code, why string) {
 		if e == nil {
 			break
 		}
-		sent, stopped := r.send(b, c, e, left)
-		if sent {
-			return
-		}
+		stopped, err := r.send(b, c, e, left)
 		if stopped != 0 {
 			code, why = stopped, "the call was interrupted before it was sent"
 			break
 		}
-		code, why = wire.Overloaded, "the queue of every instance that was asked is full"
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, ErrGone):
+			code, why = wire.NoInstance, "the connection of every instance that was asked is closing"
+		default:
+			code, why = wire.Overloaded, "the queue of every instance that was asked is full"
+		}
 	}
 	r.refuse(b, c, code, why)
 }
 
-// send gives one attempt to e. Once it is sent the turn is given away. stopped is why the call was interrupted meanwhile.
+// send gives one attempt to e. Without an error, and not stopped, it is sent, and the turn is given away. stopped is why the
+// call was interrupted meanwhile.
 //
 // The call's lock is held while the attempt is queued, the one place where a lock is held and another room entered: who
 // wants to end the call finds it either not sent or sent, with its slot. Targets never wait for a call's lock.
-func (r *Router) send(b *Batch, c *Call, e *entry, left time.Duration) (sent bool, stopped wire.Code) {
+func (r *Router) send(b *Batch, c *Call, e *entry, left time.Duration) (stopped wire.Code, err error) {
 	target := e.Path.Target
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	stopped = c.why
-	if stopped == 0 {
-		c.turn++
-		if id, ok := target.Slots().Take(Ticket{c, c.turn}); ok {
-			b.frame = c.frame(e, id, left)
-			if target.Send(b, &b.frame, c.runLate) == nil {
-				c.phase, c.entry, c.slotID = underWay, e, id
-				c.starts++
-				return true, 0
+	if c.why != 0 {
+		c.done(b, e, governance.Local)
+		return c.why, nil
+	}
+	err = ErrGone
+	c.turn++
+	if id, ok := target.Slots().Take(Ticket{c, c.turn}); ok {
+		b.frame = c.frame(e, id, left)
+		if err = target.Send(b, &b.frame, c.runLate); err == nil {
+			c.phase, c.entry, c.slotID = underWay, e, id
+			c.starts++
+			if c.nhad < maxTried {
+				c.had[c.nhad] = e.pick
+				c.nhad++
 			}
-			target.Slots().Release(id)
+			return 0, nil
 		}
+		target.Slots().Release(id)
 	}
 	c.done(b, e, governance.Local)
-	return false, stopped
+	return 0, err
 }

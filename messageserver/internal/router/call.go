@@ -29,7 +29,7 @@ type Answer struct {
 // rerouted.
 const keepLimit = 64 << 10
 
-// maxTried bounds how many instances one call is offered to.
+// maxTried bounds how many instances a call is offered to, between two waits.
 const maxTried = 5
 
 // phase is where a call stands. It is guarded by Call.mu.
@@ -70,6 +70,8 @@ type Call struct {
 	picker   governance.Picker
 	tried    [maxTried]*governance.Instance
 	ntried   int
+	had      [maxTried]*governance.Instance // to whom an attempt was sent
+	nhad     int
 	reroutes int
 	retries  int
 	starts   int // attempts that were sent
@@ -136,9 +138,6 @@ func (c *Call) Life() uint64 {
 	return c.life
 }
 
-// Deadline returns the end of the call's budget on the node's clock.
-func (c *Call) Deadline() time.Duration { return c.deadline }
-
 // take gives the turn to the first who brings the ticket of the attempt under way. why is for what the call was
 // interrupted, 0 if it was not.
 func (t Ticket) take() (why wire.Code, ok bool) {
@@ -164,6 +163,8 @@ func (c *Call) reset() {
 	c.Request = wire.Request{}
 	c.header, c.body, c.kept, c.keptSize = nil, nil, false, 0
 	clear(c.tried[:c.ntried])
+	clear(c.had[:c.nhad])
+	c.nhad = 0
 	c.denied = false
 	c.ntried, c.reroutes, c.retries, c.starts, c.unknown = 0, 0, 0, 0, 0
 	c.lost = c.lost[:0]

@@ -70,7 +70,9 @@ type fakeTarget struct {
 	frames   []wire.Frame
 	cancels  []uint64
 	full     bool
-	keeps    bool // requests stay queued: Cancel takes them back
+	gone     bool
+	why      wire.Code // of the last cancel
+	keeps    bool      // requests stay queued: Cancel takes them back
 	replaced bool
 	onSend   func(id uint64)
 }
@@ -79,8 +81,11 @@ var errFull = errors.New("full")
 
 func (f *fakeTarget) Send(_ *Batch, fr *wire.Frame, _ bool) error {
 	f.mu.Lock()
-	if f.full {
-		f.mu.Unlock()
+	if f.full || f.gone {
+		defer f.mu.Unlock()
+		if f.gone {
+			return ErrGone
+		}
 		return errFull
 	}
 	c := *fr
@@ -94,10 +99,10 @@ func (f *fakeTarget) Send(_ *Batch, fr *wire.Frame, _ bool) error {
 	return nil
 }
 
-func (f *fakeTarget) Cancel(_ *Batch, id uint64, _ wire.Code) bool {
+func (f *fakeTarget) Cancel(_ *Batch, id uint64, why wire.Code) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.cancels = append(f.cancels, id)
+	f.cancels, f.why = append(f.cancels, id), why
 	return f.keeps
 }
 

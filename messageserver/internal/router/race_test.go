@@ -41,7 +41,11 @@ func raceCalls(t *testing.T, rnd *rand.Rand, n int, codes *[wire.MaxCode + 1]ato
 	for range n {
 		one.keeps, two.keeps = rnd.IntN(8) == 0, rnd.IntN(8) == 0
 		one.frames, two.frames, one.cancels, two.cancels = nil, nil, nil, nil
-		o, c, life := h.submit(callSpec{method: "Move"})
+		spec := callSpec{method: "Move"}
+		if rnd.IntN(2) == 0 { // may be tried again, after a wait
+			spec = callSpec{method: "Charge", edit: func(r *wire.Request) { r.Options = wire.Idempotent }}
+		}
+		o, c, life := h.submit(spec)
 		var start, done sync.WaitGroup
 		start.Add(1)
 		race := func(yields int, act func(b *Batch)) {
@@ -79,7 +83,7 @@ func raceCalls(t *testing.T, rnd *rand.Rand, n int, codes *[wire.MaxCode + 1]ato
 			})
 		}
 		if rnd.IntN(2) == 0 {
-			race(rnd.IntN(4), func(b *Batch) { h.r.Cancel(b, c, life) })
+			race(rnd.IntN(4), func(b *Batch) { h.r.Cancel(b, c, life, wire.Cancelled) })
 		}
 		if rnd.IntN(2) == 0 {
 			race(rnd.IntN(4), func(b *Batch) { h.r.due(b, c, life) })
@@ -116,5 +120,5 @@ func settleRest(h *house, o *answers, c *Call, life uint64, release func() (Tick
 		h.r.due(&h.b, c, life)
 	}
 	h.r.due(&h.b, c, life) // over: it must not touch the call that takes its place
-	h.r.Cancel(&h.b, c, life)
+	h.r.Cancel(&h.b, c, life, wire.Cancelled)
 }

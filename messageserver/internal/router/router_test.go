@@ -186,20 +186,20 @@ func TestCancel(t *testing.T) {
 	h := newHouse(t, Options{})
 	one := h.serve("one")
 	o, c, life := h.submit(callSpec{method: "Move"})
-	h.r.Cancel(&h.b, c, life)
+	h.r.Cancel(&h.b, c, life, wire.Cancelled)
 	o.wantNone(t)
 	one.end(one.last().CallID, End{Code: wire.Cancelled})
 	o.want(t, wire.Cancelled)
-	h.r.Cancel(&h.b, c, life) // over: the value may be another call's by now
+	h.r.Cancel(&h.b, c, life, wire.Cancelled) // over: the value may be another call's by now
 
 	o, c, life = h.submit(callSpec{method: "Move"})
-	h.r.Cancel(&h.b, c, life)
+	h.r.Cancel(&h.b, c, life, wire.Cancelled)
 	h.pass(grace + 2*time.Millisecond)
 	o.want(t, wire.CancelledRunning)
 
 	one.keeps = true
 	o, c, life = h.submit(callSpec{method: "Move"})
-	h.r.Cancel(&h.b, c, life)
+	h.r.Cancel(&h.b, c, life, wire.Cancelled)
 	o.want(t, wire.Cancelled)
 	h.check()
 }
@@ -353,7 +353,7 @@ func TestRetryOfTheIdempotent(t *testing.T) {
 		}
 	}
 	o.wantNone(t)
-	h.r.Cancel(&h.b, c, life)
+	h.r.Cancel(&h.b, c, life, wire.Cancelled)
 	o.want(t, wire.ConnectionLost)
 	h.check()
 }
@@ -532,4 +532,68 @@ func BenchmarkForward(b *testing.B) {
 		ticket, _ := one.slots.Release(one.id)
 		h.r.End(&h.b, ticket, &ok)
 	}
+}
+
+func TestATargetThatIsGoneIsNotOverload(t *testing.T) {
+	h := newHouse(t, Options{})
+	one := h.serve("one")
+	one.gone = true
+	o, _, _ := h.submit(callSpec{method: "Move"})
+	o.want(t, wire.NoInstance)
+	h.check()
+}
+
+// A has no room, B gets the call and is lost, and A has room again: the retry is A's.
+func TestARetryGoesToWhoOnlyHadNoRoom(t *testing.T) {
+	for range 50 {
+		h := newHouse(t, Options{})
+		a, b := h.serve("a"), h.serve("b")
+		a.full = true
+		o, _, _ := h.submit(callSpec{method: "Charge", edit: func(r *wire.Request) {
+			r.Options, r.Balance = wire.Idempotent, wire.BalanceRandom
+		}})
+		a.full = false
+		b.end(b.last().CallID, End{Code: wire.ConnectionLost})
+		h.pass(250 * time.Millisecond)
+		if a.got() != 1 || b.got() != 1 {
+			t.Fatalf("a got %d and b %d, want one each", a.got(), b.got())
+		}
+		a.end(a.last().CallID, End{Code: wire.OK})
+		o.want(t, wire.OK)
+		h.check()
+	}
+}
+
+func TestAttemptsCountStarts(t *testing.T) {
+	h := newHouse(t, Options{})
+	one, two := h.serve("one"), h.serve("two")
+	o, _, _ := h.submit(callSpec{method: "Move", flags: wire.FlagWantReceiver})
+	first, second := one, two
+	if one.got() == 0 {
+		first, second = two, one
+	}
+	first.end(first.last().CallID, End{Code: wire.Draining})
+	second.end(second.last().CallID, End{Code: wire.OK})
+	if hd := header(t, o.want(t, wire.OK)); hd.GetAttempts() > 1 || hd.GetReceiver().GetInstance() != second.name {
+		t.Errorf("header %v: one start, at %s", hd, second.name)
+	}
+	o, _, _ = h.submit(callSpec{method: "Move", flags: wire.FlagWantReceiver, budget: 10 * time.Millisecond})
+	h.pass(20*time.Millisecond + grace)
+	if hd := header(t, o.want(t, wire.Timeout)); hd.GetReceiver() != nil {
+		t.Errorf("header %v says who answered, and nobody did", hd)
+	}
+	h.check()
+}
+
+func TestACancelKeepsItsReason(t *testing.T) {
+	h := newHouse(t, Options{})
+	one := h.serve("one")
+	o, c, life := h.submit(callSpec{method: "Move"})
+	h.r.Cancel(&h.b, c, life, wire.Expired)
+	if one.why != wire.Expired {
+		t.Errorf("the instance was told %v, want EXPIRED", one.why)
+	}
+	h.pass(grace + 2*time.Millisecond)
+	o.want(t, wire.Timeout)
+	h.check()
 }

@@ -29,10 +29,12 @@ func (r *Router) End(b *Batch, t Ticket, e *End) {
 	}
 	c := t.call
 	if e.Unsent {
-		c.starts--
 		c.done(b, c.entry, governance.Local)
 	} else {
 		c.done(b, c.entry, outcomeOf(e.Code))
+	}
+	if e.Unsent || e.Code.Class() == wire.NotExecuted {
+		c.starts--
 	}
 	switch action, wait := r.next(b, c, e, why); action {
 	case retry.Reroute:
@@ -103,8 +105,7 @@ func notExecuted(e *End) wire.Code {
 
 // backOff gives the turn away until the wait has passed.
 func (r *Router) backOff(b *Batch, c *Call, wait time.Duration) {
-	// The set may have changed since the call came, and with it the contracts; an instance that had the call is asked
-	// again only where there is no other.
+	at := min(b.Now+wait, c.deadline)
 	c.mu.Lock()
 	c.phase = waiting
 	stopped, life := c.why, c.life
@@ -116,10 +117,12 @@ func (r *Router) backOff(b *Batch, c *Call, wait time.Duration) {
 		r.refuse(b, c, stopped, "the call was interrupted while it waited for another attempt")
 		return
 	}
-	r.wheel.arm(&c.timer, life, min(b.Now+wait, c.deadline))
+	r.wheel.arm(&c.timer, life, at)
 }
 
-// again makes the attempt that a call has waited for. The caller has the turn.
+// again makes the attempt that a call has waited for. The table may have changed meanwhile, and with it the contracts. An
+// instance that had the call gets it again only where there is no other; one that only had no room may have some now. The
+// caller has the turn.
 func (r *Router) again(b *Batch, c *Call) {
 	meth, code, why := r.lookup(&c.Request)
 	if code == wire.OK && !meth.contract.Idempotent {
@@ -130,6 +133,7 @@ func (r *Router) again(b *Batch, c *Call) {
 		return
 	}
 	c.method = meth
+	c.tried, c.ntried = c.had, c.nhad
 	if !r.untried(c) {
 		c.ntried = 0
 	}
@@ -184,9 +188,9 @@ func (r *Router) giveUp(b *Batch, c *Call, why wire.Code) {
 	r.settle(b, c, &End{Code: code})
 }
 
-// Cancel ends a call early, because its caller gave it up. life is that of Call.Life; a call that is over by then is left
-// alone.
-func (r *Router) Cancel(b *Batch, c *Call, life uint64) { r.interrupt(b, c, life, wire.Cancelled) }
+// Cancel ends a call early: CANCELLED because its caller gave it up, EXPIRED because its time is up by the caller's own
+// clock. life is that of Call.Life; a call that is over by then is left alone.
+func (r *Router) Cancel(b *Batch, c *Call, life uint64, why wire.Code) { r.interrupt(b, c, life, why) }
 
 // interrupt sends a CANCEL after an attempt and waits for what comes of it.
 func (r *Router) interrupt(b *Batch, c *Call, life uint64, why wire.Code) {
@@ -250,7 +254,7 @@ func (r *Router) settle(b *Batch, c *Call, e *End) {
 	b.answer = Answer{Code: e.Code, Hops: e.Hops, Header: e.Header, Body: e.Body}
 	if c.Flags&wire.FlagWantReceiver != 0 || len(c.lost) > 0 && e.Code.Class() == wire.Unknown {
 		b.scratch = append(b.scratch[:0], e.Header...)
-		b.answer.Header = r.appendFacts(b, c, e.Code)
+		b.answer.Header = r.appendFacts(b, c, e.Code, true)
 	}
 	r.finish(b, c)
 }
@@ -267,14 +271,15 @@ func unknownText(code wire.Code) string {
 	return "the instance could not say"
 }
 
-// appendFacts appends to the scratch header who answered, how often the call was started, and how long it took.
-func (r *Router) appendFacts(b *Batch, c *Call, code wire.Code) []byte {
+// appendFacts appends to the scratch header who answered, if an instance did, how often the call was started, and how
+// long it took.
+func (r *Router) appendFacts(b *Batch, c *Call, code wire.Code, answered bool) []byte {
 	h := b.scratch
 	if code.Class() == wire.Unknown {
 		h = append(h, c.lost...)
 	}
 	if c.Flags&wire.FlagWantReceiver != 0 {
-		if e := c.entry; e != nil && c.starts > 0 {
+		if e := c.entry; answered {
 			h = wire.AppendReceiver(h, e.Module, e.Instance, e.UUID, e.Path.Node)
 		}
 		h = wire.AppendHopTime(h, r.opts.Node, uint32(min(max(r.now()-c.Arrived, 0)/time.Microsecond, 1<<32-1)))
@@ -293,7 +298,7 @@ func (r *Router) refuse(b *Batch, c *Call, code wire.Code, why string) {
 		code = c.unknown
 	}
 	b.scratch = wire.AppendRefusal(b.scratch[:0], &wire.Refusal{Message: why, Node: r.opts.Node, Hop: 1})
-	b.answer = Answer{Code: code, Hops: 1, Header: r.appendFacts(b, c, code)}
+	b.answer = Answer{Code: code, Hops: 1, Header: r.appendFacts(b, c, code, false)}
 	r.finish(b, c)
 }
 

@@ -150,6 +150,6 @@ func (c *session) takeCancel(f *wire.Frame) error {
 		c.room.counters.UnknownCancels.Add(1)
 		return nil
 	}
-	c.room.opts.Router.Cancel(&c.batch, fl.call, fl.life)
+	c.room.opts.Router.Cancel(&c.batch, fl.call, fl.life, f.Status)
 	return nil
 }

@@ -159,7 +159,7 @@ func (c *session) end() {
 		r.End(&b, t, &router.End{Code: wire.ConnectionLost})
 	}
 	for _, f := range calls {
-		r.Cancel(&b, f.call, f.life)
+		r.Cancel(&b, f.call, f.life, wire.Cancelled)
 	}
 	b.Flush()
 	r.CloseCaller(c.caller)

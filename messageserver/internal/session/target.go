@@ -1,6 +1,8 @@
 package session
 
 import (
+	"errors"
+
 	"github.com/twohop/twohop/internal/frameconn"
 	"github.com/twohop/twohop/messageserver/internal/router"
 	"github.com/twohop/twohop/proto/wire"
@@ -11,6 +13,9 @@ func (c *session) Send(b *router.Batch, f *wire.Frame, runLate bool) error {
 	wake, err := c.conn.Send(frameconn.Requests, f, runLate)
 	if wake {
 		b.Wake(c.conn)
+	}
+	if err != nil && !errors.Is(err, frameconn.ErrFull) {
+		return router.ErrGone
 	}
 	return err
 }
