@@ -2,7 +2,6 @@ package messageserver
 
 import (
 	"runtime/debug"
-	"syscall"
 	"time"
 
 	"github.com/twohop/twohop/messageserver/internal/admin"
@@ -23,7 +22,7 @@ func (s *Server) adminSources() admin.Sources {
 		SessionCounts: s.observeCounts,
 		Needs:         s.sessions.Needs,
 		Listening:     s.listening,
-		Draining:      func() bool { return !s.listening() }, // whatever closes the listener makes Run drain
+		Draining:      s.draining.Load,
 		Consistency:   s.ConsistencyCheck,
 	}
 	for class := range wire.Unknown + 1 {
@@ -35,15 +34,8 @@ func (s *Server) adminSources() admin.Sources {
 	return src
 }
 
-// listening reports whether the listener of modules is open.
-func (s *Server) listening() bool {
-	l, ok := s.listener.(syscall.Conn)
-	if !ok {
-		return true
-	}
-	raw, err := l.SyscallConn()
-	return err == nil && raw.Control(func(uintptr) {}) == nil
-}
+// listening reports whether modules can connect.
+func (s *Server) listening() bool { return !s.draining.Load() }
 
 func (s *Server) observeSessions() []admin.Session {
 	views := s.sessions.List()

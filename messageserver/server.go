@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twohop/twohop/governance/retry"
@@ -30,6 +31,7 @@ type Server struct {
 	admin    *admin.Server // nil when it is off
 	listener net.Listener
 
+	draining  atomic.Bool // Run has been told to stop, a listener broke, or Close was called
 	closeOnce sync.Once
 }
 
@@ -55,6 +57,10 @@ func New(o Options) (*Server, error) {
 		if s.listener, err = listen(context.Background(), o.Listen); err != nil {
 			return nil, err
 		}
+	}
+	if at, ok := s.listener.Addr().(*net.TCPAddr); ok && o.Auth.Mode == "none" && !at.IP.IsLoopback() {
+		_ = s.listener.Close()
+		return nil, fmt.Errorf("auth.mode: none is for loopback and unix sockets only, and the listener is at %s", at)
 	}
 	if o.Admin.Listen != "off" {
 		if s.admin, err = admin.New(o.Admin.Listen, s.adminSources()); err != nil {
@@ -155,10 +161,12 @@ func (s *Server) Run(ctx context.Context) error { //nolint:contextcheck // the c
 	var err error
 	select {
 	case <-ctx.Done():
+		s.draining.Store(true)
 		s.opts.Log.Info("node draining", "node", s.opts.Node, "patience", s.opts.DrainTimeout)
 		s.listener.Close()
 		err = <-accepting
 	case err = <-accepting:
+		s.draining.Store(true)
 	}
 	s.sessions.Drain(s.opts.DrainTimeout)
 	sessions.Wait()
@@ -199,6 +207,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 // Close closes the listeners. It ends no session: that is Run's, when its context is done.
 func (s *Server) Close() error {
+	s.draining.Store(true)
 	s.closeOnce.Do(func() {
 		_ = s.listener.Close() // Run may have closed it
 		if s.admin != nil {

@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	rpcclient "github.com/twohop/twohop/rpcclient-sdk"
 	rpcserver "github.com/twohop/twohop/rpcserver-sdk"
@@ -387,5 +390,45 @@ func TestAddressing(t *testing.T) {
 		}
 		alice.wantError(rpcclient.CodeNoInstance, "pay.Do", "", rpcclient.Group("us"), rpcclient.Instance("eu-2"))
 		alice.wantError(rpcclient.CodeNoInstance, "pay.Do", "", rpcclient.Group("asia"))
+	})
+}
+
+// An interceptor may keep what the handlers behind it answered: a cache does.
+func TestAnInterceptorMayKeepAnswers(t *testing.T) {
+	onEach(t, func(t *testing.T, c *cluster) {
+		var mu sync.Mutex
+		kept := map[string][]byte{}
+		cache := func(ctx context.Context, r *rpcserver.Request, next rpcserver.HandlerFunc) ([]byte, error) {
+			key := r.Method + string(r.Body)
+			mu.Lock()
+			body, ok := kept[key]
+			mu.Unlock()
+			if ok {
+				return body, nil
+			}
+			body, err := next(ctx, r)
+			if err == nil {
+				mu.Lock()
+				kept[key] = body
+				mu.Unlock()
+			}
+			return body, err
+		}
+		pay := c.serve("pay", "pay-1", echo, func(o *rpcserver.Options) { o.Interceptors = []rpcserver.Interceptor{cache} })
+		rpcserver.Handle(pay.server, "Shout", func(_ context.Context, in *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
+			return wrapperspb.String(strings.ToUpper(in.GetValue())), nil
+		})
+		alice := c.client("alice")
+		eventually(t, "the method is reported", func() bool {
+			return !errors.Is(alice.Call(c.ctx, "pay.Shout", wrapperspb.String("first"), nil), rpcclient.CodeUnimplemented)
+		})
+		for range 20 {
+			for _, name := range []string{"alice", "bobby", "carol"} {
+				out := &wrapperspb.StringValue{}
+				if err := alice.Call(c.ctx, "pay.Shout", wrapperspb.String(name), out); err != nil || out.GetValue() != strings.ToUpper(name) {
+					t.Fatalf("%s was answered %q, %v", name, out.GetValue(), err)
+				}
+			}
+		}
 	})
 }
