@@ -5,8 +5,8 @@ import "github.com/twohop/twohop/internal/caller"
 // Error is how a call ended that did not succeed. Get it with errors.As or AsError; see the package's documentation for
 // errors.Is. Its fields:
 //
-//	Class       Class              of all attempts: NotExecuted, Executed, Unknown
-//	Code        Code               the status code
+//	Class                          of all attempts: NotExecuted, Executed, Unknown
+//	Code                           the status code
 //	Method      string             module.Method
 //	Message     string             for people
 //	AppCode     string             with APP_ERROR: the handler's own code, as rpcserver.Errorf gave it
@@ -15,8 +15,8 @@ import "github.com/twohop/twohop/internal/caller"
 //	CallID      uint64
 //	RPCID       uint64             its id in traces; 0 if no node answered
 //	Node        string             who wrote the code; empty: this process, or the instance
-//	RuleID      string             the rule that refused, with RuleVersion
-//	RuleVersion uint64
+//	RuleID      string             the rule that refused, and its
+//	RuleVersion uint64             version
 //	Attempts    int                how often it was started or sent, if more than once
 //	Try         []string           nodes worth trying
 //	RetryAfter  time.Duration      wait at least so long; 0: nothing was said
