@@ -67,7 +67,11 @@ func (c *Client) sweep() {
 		if cl.oneWay {
 			c.stats.oneWayDropped.Add(1)
 		}
-		cl.end(cl.spent())
+		err := cl.spent()
+		if state := c.States()[0]; state.Name != StateOpen {
+			err.Message += ", and there was no session: " + state.String()
+		}
+		cl.end(err)
 	}
 	for _, cl := range late {
 		why := wire.Expired
