@@ -23,7 +23,7 @@ func TestSDKsSayTheSame(t *testing.T) {
 		t.Error("rpcserver-sdk/alias.go is not the beginning of rpcclient-sdk/alias.go")
 	}
 	client, server = read("../rpcclient-sdk/calloption.go"), read("../rpcserver-sdk/calloption.go")
-	for _, part := range strings.Split(server, "\n\n") {
+	for part := range strings.SplitSeq(server, "\n\n") {
 		if !strings.Contains(client, part) {
 			t.Errorf("rpcclient-sdk/calloption.go does not say:\n%s", part)
 		}
