@@ -112,9 +112,9 @@ func TestACallerThatDoesNotReadIsClosedAlone(t *testing.T) {
 		ears.set(false)
 		<-lost
 		for _, p := range calls {
-			var e *rpcclient.Error
-			if err := p.Wait(); err != nil && !errors.As(err, &e) {
-				t.Fatal(err)
+			// Whatever was not answered may have run: the node had them all.
+			if err := p.Wait(); err != nil && !errors.Is(err, rpcclient.ErrUnknown) {
+				t.Errorf("a call of the deaf caller ended %v", err)
 			}
 		}
 	})
