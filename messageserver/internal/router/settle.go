@@ -28,11 +28,11 @@ func (r *Router) End(b *Batch, t Ticket, e *End) {
 		return
 	}
 	c := t.call
+	outcome := outcomeOf(e.Code)
 	if e.Unsent {
-		c.done(b, c.entry, governance.Local)
-	} else {
-		c.done(b, c.entry, outcomeOf(e.Code))
+		outcome = governance.Local
 	}
+	c.done(b, c.entry, outcome)
 	if e.Unsent || e.Code.Class() == wire.NotExecuted {
 		c.starts--
 	}
@@ -67,7 +67,7 @@ func (r *Router) next(b *Batch, c *Call, e *End, why wire.Code) (retry.Action, t
 	switch {
 	case e.Unsent && e.Code == wire.ConnectionLost, e.Code == wire.StaleRoute, e.Code == wire.Draining:
 		f.End = retry.NotStarted
-	case e.Unsent:
+	case e.Unsent: // spent or cancelled in the queue: final
 	case e.Code == wire.Overloaded:
 		f.End = retry.Overloaded
 	case e.Code.Class() == wire.Unknown:
