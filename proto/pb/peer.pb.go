@@ -23,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Hello opens a peer link: the first frame of each side.
+// Hello opens a peer link: the first frame of the side that dialled, and what the other side sends behind its WELCOME.
 type Hello struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	VersionMin       uint32                 `protobuf:"varint,1,opt,name=version_min,json=versionMin,proto3" json:"version_min,omitempty"`
@@ -39,6 +39,7 @@ type Hello struct {
 	KnownIncarnation uint64                 `protobuf:"varint,11,opt,name=known_incarnation,json=knownIncarnation,proto3" json:"known_incarnation,omitempty"` // what the sender holds of the receiver's registry
 	KnownVersion     uint64                 `protobuf:"varint,12,opt,name=known_version,json=knownVersion,proto3" json:"known_version,omitempty"`
 	KnownDigest      []byte                 `protobuf:"bytes,13,opt,name=known_digest,json=knownDigest,proto3" json:"known_digest,omitempty"`
+	ModuleAddress    string                 `protobuf:"bytes,14,opt,name=module_address,json=moduleAddress,proto3" json:"module_address,omitempty"` // where modules connect to the sender
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -164,6 +165,13 @@ func (x *Hello) GetKnownDigest() []byte {
 	return nil
 }
 
+func (x *Hello) GetModuleAddress() string {
+	if x != nil {
+		return x.ModuleAddress
+	}
+	return ""
+}
+
 // Entry is one registered session. Contracts are interned: methods carries them once per contract hash and frame.
 type Entry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -178,6 +186,7 @@ type Entry struct {
 	Stamp         *Stamp                 `protobuf:"bytes,9,opt,name=stamp,proto3" json:"stamp,omitempty"`
 	ContractHash  uint64                 `protobuf:"fixed64,10,opt,name=contract_hash,json=contractHash,proto3" json:"contract_hash,omitempty"`
 	Draining      bool                   `protobuf:"varint,11,opt,name=draining,proto3" json:"draining,omitempty"`
+	AgeMs         uint32                 `protobuf:"varint,12,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"` // since the login, when the frame was made; not part of the digest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -287,6 +296,13 @@ func (x *Entry) GetDraining() bool {
 		return x.Draining
 	}
 	return false
+}
+
+func (x *Entry) GetAgeMs() uint32 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
 }
 
 // Contract is a set of methods by its hash.
@@ -443,7 +459,7 @@ func (x *Snapshot) GetContracts() []*Contract {
 	return nil
 }
 
-// Delta takes the receiver from one version to a later one.
+// Delta carries a part of what takes the receiver from one version to a later one; last closes it.
 type Delta struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Incarnation   uint64                 `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
@@ -452,6 +468,10 @@ type Delta struct {
 	Put           []*Entry               `protobuf:"bytes,4,rep,name=put,proto3" json:"put,omitempty"`
 	Del           []uint64               `protobuf:"fixed64,5,rep,packed,name=del,proto3" json:"del,omitempty"`
 	Contracts     []*Contract            `protobuf:"bytes,6,rep,name=contracts,proto3" json:"contracts,omitempty"`
+	Index         uint32                 `protobuf:"varint,7,opt,name=index,proto3" json:"index,omitempty"`
+	Last          bool                   `protobuf:"varint,8,opt,name=last,proto3" json:"last,omitempty"`
+	Count         uint32                 `protobuf:"varint,9,opt,name=count,proto3" json:"count,omitempty"`   // entries at to_version
+	Digest        []byte                 `protobuf:"bytes,10,opt,name=digest,proto3" json:"digest,omitempty"` // of the registry at to_version
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -528,22 +548,52 @@ func (x *Delta) GetContracts() []*Contract {
 	return nil
 }
 
+func (x *Delta) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Delta) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+func (x *Delta) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Delta) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
 // Heartbeat is sent once per link and second.
 type Heartbeat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Incarnation   uint64                 `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	Digest        []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
-	Count         uint32                 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
-	Sequence      uint64                 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	HeardSequence uint64                 `protobuf:"varint,6,opt,name=heard_sequence,json=heardSequence,proto3" json:"heard_sequence,omitempty"`
-	RulesEpoch    uint64                 `protobuf:"varint,7,opt,name=rules_epoch,json=rulesEpoch,proto3" json:"rules_epoch,omitempty"`
-	RulesVersion  uint64                 `protobuf:"varint,8,opt,name=rules_version,json=rulesVersion,proto3" json:"rules_version,omitempty"`
-	RulesHash     []byte                 `protobuf:"bytes,9,opt,name=rules_hash,json=rulesHash,proto3" json:"rules_hash,omitempty"`
-	Reaches       []uint32               `protobuf:"varint,10,rep,packed,name=reaches,proto3" json:"reaches,omitempty"`      // the numbers of the nodes that the sender reaches
-	LateMs        uint32                 `protobuf:"varint,11,opt,name=late_ms,json=lateMs,proto3" json:"late_ms,omitempty"` // how late the sender itself runs
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Incarnation    uint64                 `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Version        uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Digest         []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	Count          uint32                 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	Sequence       uint64                 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	HeardSequence  uint64                 `protobuf:"varint,6,opt,name=heard_sequence,json=heardSequence,proto3" json:"heard_sequence,omitempty"`
+	RulesEpoch     uint64                 `protobuf:"varint,7,opt,name=rules_epoch,json=rulesEpoch,proto3" json:"rules_epoch,omitempty"`
+	RulesVersion   uint64                 `protobuf:"varint,8,opt,name=rules_version,json=rulesVersion,proto3" json:"rules_version,omitempty"`
+	RulesHash      []byte                 `protobuf:"bytes,9,opt,name=rules_hash,json=rulesHash,proto3" json:"rules_hash,omitempty"`
+	Reaches        []uint32               `protobuf:"varint,10,rep,packed,name=reaches,proto3" json:"reaches,omitempty"`                    // the numbers of the nodes that the sender reaches
+	LateMs         uint32                 `protobuf:"varint,11,opt,name=late_ms,json=lateMs,proto3" json:"late_ms,omitempty"`               // how late the sender itself runs
+	HeardAgoUs     uint64                 `protobuf:"varint,12,opt,name=heard_ago_us,json=heardAgoUs,proto3" json:"heard_ago_us,omitempty"` // how long ago heard_sequence was heard
+	MembershipHash uint64                 `protobuf:"fixed64,13,opt,name=membership_hash,json=membershipHash,proto3" json:"membership_hash,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Heartbeat) Reset() {
@@ -649,6 +699,20 @@ func (x *Heartbeat) GetReaches() []uint32 {
 func (x *Heartbeat) GetLateMs() uint32 {
 	if x != nil {
 		return x.LateMs
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetHeardAgoUs() uint64 {
+	if x != nil {
+		return x.HeardAgoUs
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetMembershipHash() uint64 {
+	if x != nil {
+		return x.MembershipHash
 	}
 	return 0
 }
@@ -763,7 +827,7 @@ var File_peer_proto protoreflect.FileDescriptor
 const file_peer_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"peer.proto\x12\ttwohop.v1\x1a\rcontrol.proto\"\xac\x03\n" +
+	"peer.proto\x12\ttwohop.v1\x1a\rcontrol.proto\"\xd3\x03\n" +
 	"\x05Hello\x12\x1f\n" +
 	"\vversion_min\x18\x01 \x01(\rR\n" +
 	"versionMin\x12\x1f\n" +
@@ -780,7 +844,8 @@ const file_peer_proto_rawDesc = "" +
 	" \x01(\fR\x10scramClientFirst\x12+\n" +
 	"\x11known_incarnation\x18\v \x01(\x04R\x10knownIncarnation\x12#\n" +
 	"\rknown_version\x18\f \x01(\x04R\fknownVersion\x12!\n" +
-	"\fknown_digest\x18\r \x01(\fR\vknownDigest\"\xc6\x02\n" +
+	"\fknown_digest\x18\r \x01(\fR\vknownDigest\x12%\n" +
+	"\x0emodule_address\x18\x0e \x01(\tR\rmoduleAddress\"\xdd\x02\n" +
 	"\x05Entry\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x06R\asession\x12\x16\n" +
 	"\x06module\x18\x02 \x01(\tR\x06module\x12\x1a\n" +
@@ -794,7 +859,8 @@ const file_peer_proto_rawDesc = "" +
 	"\x05stamp\x18\t \x01(\v2\x10.twohop.v1.StampR\x05stamp\x12#\n" +
 	"\rcontract_hash\x18\n" +
 	" \x01(\x06R\fcontractHash\x12\x1a\n" +
-	"\bdraining\x18\v \x01(\bR\bdraining\"K\n" +
+	"\bdraining\x18\v \x01(\bR\bdraining\x12\x15\n" +
+	"\x06age_ms\x18\f \x01(\rR\x05ageMs\"K\n" +
 	"\bContract\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\x06R\x04hash\x12+\n" +
 	"\amethods\x18\x02 \x03(\v2\x11.twohop.v1.MethodR\amethods\"\xfd\x01\n" +
@@ -806,7 +872,7 @@ const file_peer_proto_rawDesc = "" +
 	"\x05count\x18\x05 \x01(\rR\x05count\x12\x16\n" +
 	"\x06digest\x18\x06 \x01(\fR\x06digest\x12*\n" +
 	"\aentries\x18\a \x03(\v2\x10.twohop.v1.EntryR\aentries\x121\n" +
-	"\tcontracts\x18\b \x03(\v2\x13.twohop.v1.ContractR\tcontracts\"\xd4\x01\n" +
+	"\tcontracts\x18\b \x03(\v2\x13.twohop.v1.ContractR\tcontracts\"\xac\x02\n" +
 	"\x05Delta\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x04R\vincarnation\x12!\n" +
 	"\ffrom_version\x18\x02 \x01(\x04R\vfromVersion\x12\x1d\n" +
@@ -814,7 +880,12 @@ const file_peer_proto_rawDesc = "" +
 	"to_version\x18\x03 \x01(\x04R\ttoVersion\x12\"\n" +
 	"\x03put\x18\x04 \x03(\v2\x10.twohop.v1.EntryR\x03put\x12\x10\n" +
 	"\x03del\x18\x05 \x03(\x06R\x03del\x121\n" +
-	"\tcontracts\x18\x06 \x03(\v2\x13.twohop.v1.ContractR\tcontracts\"\xd0\x02\n" +
+	"\tcontracts\x18\x06 \x03(\v2\x13.twohop.v1.ContractR\tcontracts\x12\x14\n" +
+	"\x05index\x18\a \x01(\rR\x05index\x12\x12\n" +
+	"\x04last\x18\b \x01(\bR\x04last\x12\x14\n" +
+	"\x05count\x18\t \x01(\rR\x05count\x12\x16\n" +
+	"\x06digest\x18\n" +
+	" \x01(\fR\x06digest\"\x9b\x03\n" +
 	"\tHeartbeat\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x04R\vincarnation\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +
@@ -829,7 +900,10 @@ const file_peer_proto_rawDesc = "" +
 	"rules_hash\x18\t \x01(\fR\trulesHash\x12\x18\n" +
 	"\areaches\x18\n" +
 	" \x03(\rR\areaches\x12\x17\n" +
-	"\alate_ms\x18\v \x01(\rR\x06lateMs\"V\n" +
+	"\alate_ms\x18\v \x01(\rR\x06lateMs\x12 \n" +
+	"\fheard_ago_us\x18\f \x01(\x04R\n" +
+	"heardAgoUs\x12'\n" +
+	"\x0fmembership_hash\x18\r \x01(\x06R\x0emembershipHash\"V\n" +
 	"\x06Resync\x12)\n" +
 	"\x10have_incarnation\x18\x01 \x01(\x04R\x0fhaveIncarnation\x12!\n" +
 	"\fhave_version\x18\x02 \x01(\x04R\vhaveVersion\"<\n" +

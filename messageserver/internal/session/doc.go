@@ -8,7 +8,7 @@
 //	  │                               ▲                      │
 //	  └─LOGIN─► proof ─────PROOF──────┘                connection ends
 //
-// Before WELCOME a connection has 4 KiB (entrance) and 5 s, and there are at most 32 such connections of one address
+// Before WELCOME a connection has 4 KiB (frameconn.Entrance) and 5 s, and there are at most 32 such connections of one address
 // (lobby). A server is registered once it has acknowledged its POLICY and has methods. dispatch.go holds the table of
 // which kinds are taken in which state and role; everything else ends the session with a GOAWAY that says why (REFUSE
 // before it is open). A GOAWAY of the module's is no state: it gets no new requests, and may still call.

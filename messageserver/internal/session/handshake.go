@@ -119,6 +119,6 @@ func (c *session) adopt() {
 	if c.login.GetLifetime() == pb.Lifetime_LIFETIME_LONG {
 		l.Heartbeat, l.Dead = o.Heartbeat, o.Dead
 	}
-	c.entrance.open = true
+	c.entrance.Open()
 	c.conn.Adopt(l)
 }

@@ -84,7 +84,7 @@ func (s *Sessions) log(event string, err error, args ...any) {
 
 // ownCauses are those that mean the same wherever they come from.
 var ownCauses = []error{
-	errLoginTimeout, errLoginTooLong, errCrowded, errDraining, errReplaced,
+	errLoginTimeout, frameconn.ErrEntrance, errCrowded, errDraining, errReplaced,
 	frameconn.ErrClosed, frameconn.ErrPreface, frameconn.ErrSlow, frameconn.ErrDead, frameconn.ErrStalled,
 	io.EOF, net.ErrClosed, os.ErrDeadlineExceeded,
 }

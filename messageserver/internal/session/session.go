@@ -32,7 +32,7 @@ type session struct {
 	// Static after construction.
 	room     *Sessions
 	conn     *frameconn.Conn
-	entrance *entrance
+	entrance *frameconn.Entrance
 	from     remote
 	since    time.Duration
 
@@ -72,7 +72,7 @@ var (
 
 func newSession(room *Sessions, nc net.Conn, from remote) *session {
 	o := &room.opts
-	door, nc := newEntrance(nc)
+	door, nc := frameconn.NewEntrance(nc, wire.LoginLimit)
 	c := &session{
 		room:     room,
 		entrance: door,
