@@ -80,6 +80,9 @@ func TestRaiseIsKeptBeforeItIsUsed(t *testing.T) {
 	if got, err := i.Raise(first + 200); err == nil || got != first+100 || i.Value() != first+100 {
 		t.Errorf("raised without being kept: %d, %v", got, err)
 	}
+	if err := os.RemoveAll(filepath.Join(dir, "incarnation.tmp")); err != nil {
+		t.Fatal(err)
+	}
 	i.Close()
 	if got, err := i.Raise(first + 300); err == nil || got != first+100 {
 		t.Errorf("raised in a folder that is another process's: %d, %v", got, err)
