@@ -305,7 +305,7 @@ type Login struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	VersionMin       uint32                 `protobuf:"varint,1,opt,name=version_min,json=versionMin,proto3" json:"version_min,omitempty"`
 	VersionMax       uint32                 `protobuf:"varint,2,opt,name=version_max,json=versionMax,proto3" json:"version_max,omitempty"`
-	Features         uint64                 `protobuf:"varint,3,opt,name=features,proto3" json:"features,omitempty"` // bit set; none is assigned in version 1
+	Features         uint64                 `protobuf:"varint,3,opt,name=features,proto3" json:"features,omitempty"` // bit set, see "Versions" in PROTOCOL.md: 1 = NODES may come
 	Module           string                 `protobuf:"bytes,4,opt,name=module,proto3" json:"module,omitempty"`
 	Instance         string                 `protobuf:"bytes,5,opt,name=instance,proto3" json:"instance,omitempty"`
 	InstanceUuid     string                 `protobuf:"bytes,6,opt,name=instance_uuid,json=instanceUuid,proto3" json:"instance_uuid,omitempty"` // 1–64 bytes of a name's alphabet; random per process start
@@ -894,6 +894,52 @@ func (x *Node) GetAddress() string {
 	return ""
 }
 
+// Nodes says which nodes the sender reaches now, itself among them. It replaces what the same node said before, in WELCOME,
+// too, whole.
+type Nodes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nodes         []*Node                `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Nodes) Reset() {
+	*x = Nodes{}
+	mi := &file_control_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Nodes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Nodes) ProtoMessage() {}
+
+func (x *Nodes) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Nodes.ProtoReflect.Descriptor instead.
+func (*Nodes) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Nodes) GetNodes() []*Node {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
 // Refuse ends a handshake that failed. The connection is closed after it.
 type Refuse struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -908,7 +954,7 @@ type Refuse struct {
 
 func (x *Refuse) Reset() {
 	*x = Refuse{}
-	mi := &file_control_proto_msgTypes[9]
+	mi := &file_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -920,7 +966,7 @@ func (x *Refuse) String() string {
 func (*Refuse) ProtoMessage() {}
 
 func (x *Refuse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[9]
+	mi := &file_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -933,7 +979,7 @@ func (x *Refuse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refuse.ProtoReflect.Descriptor instead.
 func (*Refuse) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{9}
+	return file_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Refuse) GetCode() uint32 {
@@ -985,7 +1031,7 @@ type Goaway struct {
 
 func (x *Goaway) Reset() {
 	*x = Goaway{}
-	mi := &file_control_proto_msgTypes[10]
+	mi := &file_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -997,7 +1043,7 @@ func (x *Goaway) String() string {
 func (*Goaway) ProtoMessage() {}
 
 func (x *Goaway) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[10]
+	mi := &file_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1010,7 +1056,7 @@ func (x *Goaway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goaway.ProtoReflect.Descriptor instead.
 func (*Goaway) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{10}
+	return file_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Goaway) GetCode() uint32 {
@@ -1053,7 +1099,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_control_proto_msgTypes[11]
+	mi := &file_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1111,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[11]
+	mi := &file_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1124,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{11}
+	return file_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Policy) GetEpoch() uint64 {
@@ -1121,7 +1167,7 @@ type MethodPolicy struct {
 
 func (x *MethodPolicy) Reset() {
 	*x = MethodPolicy{}
-	mi := &file_control_proto_msgTypes[12]
+	mi := &file_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1179,7 @@ func (x *MethodPolicy) String() string {
 func (*MethodPolicy) ProtoMessage() {}
 
 func (x *MethodPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[12]
+	mi := &file_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1192,7 @@ func (x *MethodPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MethodPolicy.ProtoReflect.Descriptor instead.
 func (*MethodPolicy) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{12}
+	return file_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *MethodPolicy) GetMethod() string {
@@ -1230,7 +1276,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_control_proto_msgTypes[13]
+	mi := &file_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1242,7 +1288,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[13]
+	mi := &file_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1255,7 +1301,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{13}
+	return file_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Key) GetKeyId() uint32 {
@@ -1282,7 +1328,7 @@ type PolicyOk struct {
 
 func (x *PolicyOk) Reset() {
 	*x = PolicyOk{}
-	mi := &file_control_proto_msgTypes[14]
+	mi := &file_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1340,7 @@ func (x *PolicyOk) String() string {
 func (*PolicyOk) ProtoMessage() {}
 
 func (x *PolicyOk) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[14]
+	mi := &file_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1353,7 @@ func (x *PolicyOk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyOk.ProtoReflect.Descriptor instead.
 func (*PolicyOk) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{14}
+	return file_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PolicyOk) GetEpoch() uint64 {
@@ -1335,7 +1381,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_control_proto_msgTypes[15]
+	mi := &file_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1347,7 +1393,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[15]
+	mi := &file_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1360,7 +1406,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{15}
+	return file_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Lease) GetLeaseMs() uint32 {
@@ -1450,7 +1496,9 @@ const file_control_proto_rawDesc = "" +
 	"max_header\x18\x04 \x01(\rR\tmaxHeader\"4\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\aaddress\x18\x02 \x01(\tR\aaddress\"\xa8\x01\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\".\n" +
+	"\x05Nodes\x12%\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x0f.twohop.v1.NodeR\x05nodes\"\xa8\x01\n" +
 	"\x06Refuse\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12$\n" +
@@ -1516,7 +1564,7 @@ func file_control_proto_rawDescGZIP() []byte {
 }
 
 var file_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_control_proto_goTypes = []any{
 	(Role)(0),            // 0: twohop.v1.Role
 	(Lifetime)(0),        // 1: twohop.v1.Lifetime
@@ -1530,13 +1578,14 @@ var file_control_proto_goTypes = []any{
 	(*Welcome)(nil),      // 9: twohop.v1.Welcome
 	(*Limits)(nil),       // 10: twohop.v1.Limits
 	(*Node)(nil),         // 11: twohop.v1.Node
-	(*Refuse)(nil),       // 12: twohop.v1.Refuse
-	(*Goaway)(nil),       // 13: twohop.v1.Goaway
-	(*Policy)(nil),       // 14: twohop.v1.Policy
-	(*MethodPolicy)(nil), // 15: twohop.v1.MethodPolicy
-	(*Key)(nil),          // 16: twohop.v1.Key
-	(*PolicyOk)(nil),     // 17: twohop.v1.PolicyOk
-	(*Lease)(nil),        // 18: twohop.v1.Lease
+	(*Nodes)(nil),        // 12: twohop.v1.Nodes
+	(*Refuse)(nil),       // 13: twohop.v1.Refuse
+	(*Goaway)(nil),       // 14: twohop.v1.Goaway
+	(*Policy)(nil),       // 15: twohop.v1.Policy
+	(*MethodPolicy)(nil), // 16: twohop.v1.MethodPolicy
+	(*Key)(nil),          // 17: twohop.v1.Key
+	(*PolicyOk)(nil),     // 18: twohop.v1.PolicyOk
+	(*Lease)(nil),        // 19: twohop.v1.Lease
 }
 var file_control_proto_depIdxs = []int32{
 	2,  // 0: twohop.v1.Method.visibility:type_name -> twohop.v1.Visibility
@@ -1548,15 +1597,16 @@ var file_control_proto_depIdxs = []int32{
 	6,  // 6: twohop.v1.Welcome.stamp:type_name -> twohop.v1.Stamp
 	10, // 7: twohop.v1.Welcome.limits:type_name -> twohop.v1.Limits
 	11, // 8: twohop.v1.Welcome.nodes:type_name -> twohop.v1.Node
-	11, // 9: twohop.v1.Refuse.try:type_name -> twohop.v1.Node
-	11, // 10: twohop.v1.Goaway.try:type_name -> twohop.v1.Node
-	15, // 11: twohop.v1.Policy.methods:type_name -> twohop.v1.MethodPolicy
-	16, // 12: twohop.v1.MethodPolicy.keys:type_name -> twohop.v1.Key
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	11, // 9: twohop.v1.Nodes.nodes:type_name -> twohop.v1.Node
+	11, // 10: twohop.v1.Refuse.try:type_name -> twohop.v1.Node
+	11, // 11: twohop.v1.Goaway.try:type_name -> twohop.v1.Node
+	16, // 12: twohop.v1.Policy.methods:type_name -> twohop.v1.MethodPolicy
+	17, // 13: twohop.v1.MethodPolicy.keys:type_name -> twohop.v1.Key
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_control_proto_init() }
@@ -1570,7 +1620,7 @@ func file_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_proto_rawDesc), len(file_control_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -26,6 +26,7 @@ const (
 	KindPolicyOK Kind = 25
 	KindLease    Kind = 26
 	KindMethods  Kind = 27
+	KindNodes    Kind = 28
 
 	KindHello     Kind = 32
 	KindSnapshot  Kind = 33
@@ -71,6 +72,7 @@ var kinds = [KindGoodbye + 1]struct {
 	KindPolicyOK:  {"POLICY_OK", ModuleToNode},
 	KindLease:     {"LEASE", NodeToModule},
 	KindMethods:   {"METHODS", ModuleToNode},
+	KindNodes:     {"NODES", NodeToModule},
 	KindHello:     {"HELLO", NodeToNode},
 	KindSnapshot:  {"SNAPSHOT", NodeToNode},
 	KindDelta:     {"DELTA", NodeToNode},

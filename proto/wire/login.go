@@ -11,6 +11,9 @@ import (
 // MinVersion is the oldest protocol version that this package still speaks.
 const MinVersion = 1
 
+// FeatureNodes is the bit in LOGIN.features of a module that takes NODES. It is the only one that is assigned for modules.
+const FeatureNodes uint64 = 1
+
 // Limits of a login.
 const (
 	MaxUUID          = 64

@@ -21,7 +21,7 @@ import (
 func controlMessage(name string) proto.Message {
 	for _, m := range []proto.Message{
 		&pb.Login{}, &pb.Challenge{}, &pb.Proof{}, &pb.Welcome{}, &pb.Refuse{}, &pb.Goaway{}, &pb.RequestHeader{}, &pb.ResponseHeader{},
-		&pb.Policy{}, &pb.PolicyOk{}, &pb.Lease{}, &pb.Methods{}, &pb.Hello{}, &pb.Snapshot{}, &pb.Delta{}, &pb.Heartbeat{},
+		&pb.Policy{}, &pb.PolicyOk{}, &pb.Lease{}, &pb.Methods{}, &pb.Nodes{}, &pb.Hello{}, &pb.Snapshot{}, &pb.Delta{}, &pb.Heartbeat{},
 		&pb.Resync{}, &pb.Goodbye{}, &pb.PingReport{}, &pb.OutcomeQuery{}, &pb.OutcomeReport{},
 	} {
 		if string(m.ProtoReflect().Descriptor().Name()) == name {
@@ -90,6 +90,7 @@ func messageVectors(t *testing.T) (all []messageVector) {
 	add(25, wire.Frame{}, &pb.PolicyOk{Epoch: 1, Version: 2})
 	add(26, wire.Frame{CallID: 9}, &pb.Lease{LeaseMs: 30000, Fence: 8})
 	add(27, wire.Frame{}, &pb.Methods{Methods: methods})
+	add(28, wire.Frame{}, &pb.Nodes{Nodes: node})
 	add(32, wire.Frame{}, &pb.Hello{
 		VersionMin: 1, VersionMax: 1, Features: 1, Mesh: "prod", Node: "n1", Number: 511, BootId: make([]byte, 16), Incarnation: 1700000000000, MembershipHash: 3,
 		ScramClientFirst: []byte("n,,n=n1,r=nonce"), KnownIncarnation: 4, KnownVersion: 5, KnownDigest: make([]byte, 16),
