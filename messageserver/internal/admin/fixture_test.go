@@ -22,9 +22,10 @@ func TestMain(m *testing.M) {
 
 // node is what the tests look at through admin.
 type node struct {
-	t       *testing.T
-	router  *router.Router
-	address string
+	t          *testing.T
+	router     *router.Router
+	registered uint64 // sessions
+	address    string
 
 	closed, draining bool
 	missing          map[string][]string
@@ -37,7 +38,7 @@ type node struct {
 // start serves a node that is healthy and empty. It is changed between requests only.
 func start(t *testing.T) *node {
 	t.Helper()
-	n := &node{t: t, router: router.New(router.Options{}, func() time.Duration { return time.Minute })}
+	n := &node{t: t, router: router.New(router.Options{Node: "a"}, func() time.Duration { return time.Minute })}
 	s, err := New("127.0.0.1:0", n.sources())
 	if err != nil {
 		t.Fatal(err)
@@ -83,14 +84,15 @@ func (n *node) sources() Sources {
 
 // register adds an instance whose session's number is larger than JSON numbers are safe for.
 func (n *node) register(module, instance string, methods ...string) {
-	reg := router.Registration{
-		Module: module, Instance: instance, UUID: instance, Weight: 100, Methods: make(map[string]router.Contract),
-		Path: router.Path{Target: nowhere{}, Session: 1<<63 - 1, Node: "a", Remote: "unix"},
-	}
+	contracts := make(map[string]router.Contract)
 	for _, m := range methods {
-		reg.Methods[m] = router.Contract{Visibility: "internal"}
+		contracts[m] = router.Contract{Visibility: "internal"}
 	}
-	n.router.Register(reg, 0)
+	n.router.Register(&router.Registration{
+		Session: 1<<63 - 1 - n.registered, Module: module, Instance: instance, UUID: instance, Weight: 100,
+		Methods: router.NewMethods(contracts), Remote: "unix",
+	}, nowhere{})
+	n.registered++
 }
 
 // nowhere is a target that takes nothing.

@@ -64,7 +64,7 @@ func outcomeOf(code wire.Code) governance.Outcome {
 
 // frame returns the request as it goes to e.
 func (c *Call) frame(e *entry, id uint64, left time.Duration) wire.Frame {
-	wire.SetTarget(c.header, e.Path.Session)
+	wire.SetTarget(c.header, e.Session)
 	return wire.Frame{
 		Kind:     wire.KindRequest,
 		Flags:    c.Flags,
@@ -114,7 +114,7 @@ func (r *Router) attempt(b *Batch, c *Call, code wire.Code, why string) {
 // The call's lock is held while the attempt is queued, the one place where a lock is held and another room entered: who
 // wants to end the call finds it either not sent or sent, with its slot. Targets never wait for a call's lock.
 func (r *Router) send(b *Batch, c *Call, e *entry, left time.Duration) (stopped wire.Code, err error) {
-	target := e.Path.Target
+	target := e.target
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.why != 0 {

@@ -20,6 +20,8 @@ type house struct {
 	mu     sync.Mutex
 	now    time.Duration
 	caller *Caller
+
+	logins uint64 // numbers sessions and stamps
 }
 
 func newHouse(t testing.TB, o Options) *house {
@@ -67,6 +69,7 @@ type fakeTarget struct {
 
 	mu       sync.Mutex
 	name     string
+	session  uint64
 	frames   []wire.Frame
 	cancels  []uint64
 	full     bool
@@ -134,21 +137,31 @@ func (f *fakeTarget) end(id uint64, e End) bool {
 	return ok
 }
 
-// serve registers an instance of pay with the methods Charge (idempotent) and Move (not).
-func (h *house) serve(name string, edit ...func(*Registration)) *fakeTarget {
-	f := &fakeTarget{h: h, name: name}
-	reg := Registration{
-		Module: "pay", Instance: name, UUID: "u-" + name,
-		Methods: map[string]Contract{
-			"Charge": {Idempotent: true, Visibility: "internal"},
-			"Move":   {Visibility: "internal", DefaultTimeoutMS: 3000},
-		},
-		Path: Path{Target: f, Session: uint64(len(name)) + 77, Node: "a"},
+// pays are the methods Charge (idempotent) and Move (not).
+var pays = map[string]Contract{
+	"Charge": {Idempotent: true, Visibility: "internal"},
+	"Move":   {Visibility: "internal", DefaultTimeoutMS: 3000},
+}
+
+// registration is what an instance of pay says of itself; the later it logs in, the greater is its stamp.
+func (h *house) registration(name string, edit ...func(*Registration)) *Registration {
+	h.logins++
+	reg := &Registration{
+		Session: 79 + h.logins, Module: "pay", Instance: name, UUID: "u-" + name, Stamp: Stamp{h.logins, "a"},
+		Methods: NewMethods(pays),
+		Since:   h.now - time.Hour, // long ago: no slow start
 	}
 	for _, e := range edit {
-		e(&reg)
+		e(reg)
 	}
-	h.r.Register(reg, h.now-time.Hour) // long ago: no slow start
+	return reg
+}
+
+// serve registers an instance of pay.
+func (h *house) serve(name string, edit ...func(*Registration)) *fakeTarget {
+	reg := h.registration(name, edit...)
+	f := &fakeTarget{h: h, name: name, session: reg.Session}
+	h.r.Register(reg, f)
 	return f
 }
 

@@ -50,6 +50,7 @@ type Router struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	callers map[string]*Caller
+	modules map[uint64]string // by session of this node
 }
 
 // Counters say what a router has done. Every call submitted is in exactly one of the four classes once it is settled.
@@ -69,7 +70,7 @@ type Counters struct {
 
 // New returns a router whose clock is now.
 func New(opts Options, now func() time.Duration) *Router {
-	r := &Router{opts: opts.withDefaults(), now: now, callers: make(map[string]*Caller)}
+	r := &Router{opts: opts.withDefaults(), now: now, callers: make(map[string]*Caller), modules: make(map[uint64]string)}
 	r.retry = retry.New(r.opts.Retry)
 	r.calls.New = newCall
 	r.table.Store(&table{modules: map[string]*module{}})
@@ -185,7 +186,7 @@ func (r *Router) lookup(req *wire.Request) (m *method, code wire.Code, why strin
 func (m *method) chooser(req *wire.Request) (s *set, one *entry) {
 	if len(req.Instance) > 0 {
 		e := m.module.byName[string(req.Instance)]
-		if e == nil || e.draining || len(req.Group) > 0 && e.Group != string(req.Group) {
+		if e == nil || e.Draining || len(req.Group) > 0 && e.Group != string(req.Group) {
 			return nil, nil
 		}
 		return nil, e
@@ -227,7 +228,7 @@ func (r *Router) oneWay(b *Batch, c *Call, receivedAt uint64) wire.Code {
 			return code
 		}
 		b.frame = c.frame(e, 0, left)
-		err := e.Path.Target.Send(b, &b.frame, c.runLate)
+		err := e.target.Send(b, &b.frame, c.runLate)
 		c.done(b, e, governance.Local) // nothing will ever be heard of it
 		if err == nil {
 			return wire.OK

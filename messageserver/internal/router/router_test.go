@@ -1,6 +1,7 @@
 package router
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -37,7 +38,10 @@ func TestACallGoesThereAndBack(t *testing.T) {
 
 func TestRefusalsSayWhy(t *testing.T) {
 	h := newHouse(t, Options{})
-	one := h.serve("one", func(r *Registration) { r.Group = "eu"; r.Methods["Reset"] = Contract{Visibility: "admin"} })
+	methods := maps.Clone(pays)
+	methods["Reset"] = Contract{Visibility: "admin"}
+	withReset := NewMethods(methods)
+	one := h.serve("one", func(r *Registration) { r.Group = "eu"; r.Methods = withReset })
 	for _, c := range []struct {
 		name string
 		spec callSpec
@@ -254,7 +258,7 @@ func TestAnotherAttemptLooksAtTheTableAgain(t *testing.T) {
 			o, _, _ := h.submit(callSpec{method: "Charge", edit: func(r *wire.Request) { r.Options = wire.Idempotent }})
 			two := h.serve("two")
 			if c.wait == 0 {
-				h.r.Unregister("pay", one)
+				h.r.Unregister(one.session)
 			}
 			one.end(one.last().CallID, c.end)
 			h.pass(c.wait)
@@ -467,7 +471,7 @@ func TestTooManyInFlight(t *testing.T) {
 func TestForwardingDoesNotAllocate(t *testing.T) {
 	h := newHouse(t, Options{})
 	one := &countingTarget{h: h}
-	h.r.Register(Registration{Module: "pay", Instance: "one", UUID: "u", Methods: map[string]Contract{"Move": {}}, Path: Path{Target: one}}, 0)
+	h.r.Register(&Registration{Session: 1, Module: "pay", Instance: "one", UUID: "u", Methods: NewMethods(map[string]Contract{"Move": {}})}, one)
 	o := &lastCode{}
 	req := wire.Request{Module: []byte("pay"), Method: []byte("Move")}
 	stamp := wire.AppendInvoker(nil, "web", "web-1", "127.0.0.1", "a", 9)
@@ -515,7 +519,7 @@ func (l *lastCode) Answer(_ *Batch, _ *Call, a *Answer) { l.code = a.Code; l.n++
 func BenchmarkForward(b *testing.B) {
 	h := newHouse(b, Options{})
 	one := &countingTarget{h: h}
-	h.r.Register(Registration{Module: "pay", Instance: "one", UUID: "u", Methods: map[string]Contract{"Move": {}}, Path: Path{Target: one}}, 0)
+	h.r.Register(&Registration{Session: 1, Module: "pay", Instance: "one", UUID: "u", Methods: NewMethods(map[string]Contract{"Move": {}})}, one)
 	o := &lastCode{}
 	req := wire.Request{Module: []byte("pay"), Method: []byte("Move")}
 	stamp := wire.AppendInvoker(nil, "web", "web-1", "127.0.0.1", "a", 9)

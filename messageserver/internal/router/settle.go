@@ -61,7 +61,7 @@ func (r *Router) next(b *Batch, c *Call, e *End, why wire.Code) (retry.Action, t
 		Retries:     c.retries,
 		MaxAttempts: int(c.Request.MaxAttempts),
 		Arrived:     c.Attempt,
-		Idempotent:  c.Request.Options&wire.Idempotent != 0 && c.entry.Methods[c.method.name].Idempotent,
+		Idempotent:  c.Request.Options&wire.Idempotent != 0 && c.entry.Methods.ByName[c.method.name].Idempotent,
 		Remaining:   c.deadline - b.Now,
 	}
 	switch {
@@ -166,7 +166,7 @@ func (r *Router) due(b *Batch, c *Call, life uint64) {
 		c.phase = routing
 		why := c.why
 		c.mu.Unlock()
-		c.entry.Path.Target.Slots().Release(c.slotID)
+		c.entry.target.Slots().Release(c.slotID)
 		r.giveUp(b, c, why)
 	case phase == underWay:
 		c.mu.Unlock()
@@ -213,7 +213,7 @@ func (r *Router) interrupt(b *Batch, c *Call, life uint64, why wire.Code) {
 		r.refuse(b, c, why, "the call was interrupted while it waited for another attempt")
 	case underWay:
 		r.wheel.arm(&c.timer, life, b.Now+grace)
-		target := e.Path.Target
+		target := e.target
 		if !target.Cancel(b, id, why) {
 			return
 		}
@@ -227,7 +227,7 @@ func (r *Router) interrupt(b *Batch, c *Call, life uint64, why wire.Code) {
 func (r *Router) noteUnknown(c *Call, code wire.Code) {
 	c.unknown = code
 	e := c.entry
-	c.lost = wire.AppendUnknown(c.lost, e.Module, e.Instance, e.UUID, e.Path.Node)
+	c.lost = wire.AppendUnknown(c.lost, e.Module, e.Instance, e.UUID, e.node)
 }
 
 // settle ends a call with the end of its last attempt. The caller has the turn, and the call is gone afterwards.
@@ -280,7 +280,7 @@ func (r *Router) appendFacts(b *Batch, c *Call, code wire.Code, answered bool) [
 	}
 	if c.Flags&wire.FlagWantReceiver != 0 {
 		if e := c.entry; answered {
-			h = wire.AppendReceiver(h, e.Module, e.Instance, e.UUID, e.Path.Node)
+			h = wire.AppendReceiver(h, e.Module, e.Instance, e.UUID, e.node)
 		}
 		h = wire.AppendHopTime(h, r.opts.Node, uint32(min(max(r.now()-c.Arrived, 0)/time.Microsecond, 1<<32-1)))
 	}

@@ -38,9 +38,10 @@ type module struct {
 
 // entry is one registered instance, immutable; pick and counters are shared by all entries of one process.
 type entry struct {
-	Registration
-	pick     *governance.Instance
-	draining bool
+	*Registration
+	target Target
+	node   string // the owner node
+	pick   *governance.Instance
 }
 
 // method is one method of a module: its contract, and who has it.
@@ -82,14 +83,14 @@ func newModule(name string, entries []*entry) *module {
 	for _, e := range entries {
 		m.byPick[e.pick] = e
 		m.byName[e.Instance] = e
-		if !e.draining {
+		if !e.Draining {
 			choosable = append(choosable, e)
 		}
 	}
 	common := newGrouping(choosable)
 	m.reserved = &method{module: m, name: "_", contract: Contract{Idempotent: true}, all: common.all, groups: common.groups}
 	for _, e := range entries {
-		for name := range e.Methods {
+		for name := range e.Methods.ByName {
 			if m.methods[name] == nil {
 				m.methods[name] = newMethod(m, name, choosable, common)
 			}
@@ -121,7 +122,7 @@ func newGrouping(entries []*entry) grouping {
 // newMethod merges the contracts of all instances that have the method: it is idempotent only if all say so. Instances
 // without it are not chosen for it.
 func newMethod(m *module, name string, choosable []*entry, common grouping) *method {
-	having := slices.DeleteFunc(slices.Clone(choosable), func(e *entry) bool { _, has := e.Methods[name]; return !has })
+	having := slices.DeleteFunc(slices.Clone(choosable), func(e *entry) bool { _, has := e.Methods.ByName[name]; return !has })
 	g := common
 	if len(having) != len(choosable) {
 		g = newGrouping(having)
@@ -129,7 +130,7 @@ func newMethod(m *module, name string, choosable []*entry, common grouping) *met
 	meth := &method{module: m, name: name, all: g.all, groups: g.groups}
 	first := true
 	for _, e := range m.entries {
-		c, has := e.Methods[name]
+		c, has := e.Methods.ByName[name]
 		switch {
 		case !has:
 		case first:
@@ -139,21 +140,6 @@ func newMethod(m *module, name string, choosable []*entry, common grouping) *met
 		}
 	}
 	return meth
-}
-
-// visibilities in order of how little they open.
-var visibilities = []string{"external", "internal", "admin"}
-
-// merge returns what both contracts promise.
-func (c Contract) merge(d Contract) Contract {
-	c.Idempotent = c.Idempotent && d.Idempotent
-	c.Reachable = c.Reachable && d.Reachable
-	c.RunLate = c.RunLate && d.RunLate
-	if slices.Index(visibilities, d.Visibility) > slices.Index(visibilities, c.Visibility) {
-		c.Visibility = d.Visibility
-	}
-	c.DefaultTimeoutMS = max(c.DefaultTimeoutMS, d.DefaultTimeoutMS)
-	return c
 }
 
 // swapLocked replaces one module's entries; a module without any is gone.
@@ -174,20 +160,22 @@ func (r *Router) swapLocked(name string, change func(entries []*entry) []*entry)
 	r.table.Store(next)
 }
 
-// Register adds an instance. Of two processes that claim one (module, instance) the one with the greater stamp has it,
-// whichever comes first; of two sessions of one process the newer one. The other is told by Target.Replace.
-func (r *Router) Register(reg Registration, now time.Duration) {
+// Register adds the instance of a session of this node, over t. Of two processes that claim one (module, instance) the one
+// with the greater stamp has it, whichever comes first; of two sessions of one process the newer one. The other is told by
+// Target.Replace.
+func (r *Router) Register(reg *Registration, t Target) {
 	r.mu.Lock()
 	var loser Target
-	if e := r.table.Load().find(reg.Module, reg.Instance); e != nil && e.Path.Target != reg.Path.Target {
-		loser = e.Path.Target
-		if e.UUID != reg.UUID && reg.Stamp.compare(e.Stamp) < 0 {
-			loser = reg.Path.Target
+	if e := r.table.Load().find(reg.Module, reg.Instance); e != nil && e.Session != reg.Session {
+		loser = e.target
+		if e.UUID != reg.UUID && reg.Stamp.Compare(e.Stamp) < 0 {
+			loser = t
 		}
 	}
-	if loser == nil || loser != reg.Path.Target {
+	if loser == nil || loser != t {
+		r.modules[reg.Session] = reg.Module
 		r.swapLocked(reg.Module, func(entries []*entry) []*entry {
-			fresh := &entry{Registration: reg}
+			fresh := &entry{Registration: reg, target: t, node: r.opts.Node}
 			if i := slices.IndexFunc(entries, func(e *entry) bool { return e.Instance == reg.Instance }); i >= 0 {
 				if e := entries[i]; e.UUID == reg.UUID && max(e.Weight, 1) == max(reg.Weight, 1) {
 					fresh.pick = e.pick // the same process: its slow start and its outstanding calls go on
@@ -195,7 +183,7 @@ func (r *Router) Register(reg Registration, now time.Duration) {
 				entries = slices.Delete(entries, i, i+1)
 			}
 			if fresh.pick == nil {
-				fresh.pick = governance.NewInstance(reg.Instance, reg.UUID, reg.Weight, now)
+				fresh.pick = governance.NewInstance(reg.Instance, reg.UUID, reg.Weight, reg.Since)
 			}
 			return append(entries, fresh)
 		})
@@ -208,21 +196,25 @@ func (r *Router) Register(reg Registration, now time.Duration) {
 	}
 }
 
-// change replaces the entry of a session, if it is registered.
-func (r *Router) change(moduleName string, t Target, edit func(e entry) (entry, bool)) {
+// change replaces the registration of a session, if it has one. nil takes it out.
+func (r *Router) change(session uint64, edit func(reg Registration) *Registration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	moduleName, ok := r.modules[session]
+	if !ok {
+		return
+	}
 	m := r.table.Load().modules[moduleName]
 	if m == nil {
 		return
 	}
-	i := slices.IndexFunc(m.entries, func(e *entry) bool { return e.Path.Target == t })
+	i := slices.IndexFunc(m.entries, func(e *entry) bool { return e.Session == session })
 	if i < 0 {
 		return
 	}
 	r.swapLocked(moduleName, func(entries []*entry) []*entry {
-		next, keep := edit(*entries[i])
-		if !keep {
+		next := *entries[i]
+		if next.Registration = edit(*next.Registration); next.Registration == nil {
 			return slices.Delete(entries, i, i+1)
 		}
 		entries[i] = &next
@@ -231,30 +223,33 @@ func (r *Router) change(moduleName string, t Target, edit func(e entry) (entry, 
 }
 
 // Update replaces the methods of a session's instance.
-func (r *Router) Update(module string, t Target, methods map[string]Contract) {
-	r.change(module, t, func(e entry) (entry, bool) { e.Methods = methods; return e, true })
+func (r *Router) Update(session uint64, methods *Methods) {
+	r.change(session, func(reg Registration) *Registration { reg.Methods = methods; return &reg })
 }
 
 // Drain takes a session's instance out of every choice; attempts under way go on.
-func (r *Router) Drain(module string, t Target) {
-	r.change(module, t, func(e entry) (entry, bool) { e.draining = true; return e, true })
+func (r *Router) Drain(session uint64) {
+	r.change(session, func(reg Registration) *Registration { reg.Draining = true; return &reg })
 }
 
 // Unregister removes a session's instance, unless another session has replaced it.
-func (r *Router) Unregister(module string, t Target) {
-	r.change(module, t, func(e entry) (entry, bool) { return e, false })
+func (r *Router) Unregister(session uint64) {
+	r.change(session, func(Registration) *Registration { return nil })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.modules, session)
 }
 
 // HasModule reports whether an instance of the module can be chosen.
 func (r *Router) HasModule(name string) bool {
 	m := r.table.Load().modules[name]
-	return m != nil && slices.ContainsFunc(m.entries, func(e *entry) bool { return !e.draining })
+	return m != nil && slices.ContainsFunc(m.entries, func(e *entry) bool { return !e.Draining })
 }
 
 // HasInstance reports whether an instance can be chosen.
 func (r *Router) HasInstance(module, instance string) bool {
 	e := r.table.Load().find(module, instance)
-	return e != nil && !e.draining
+	return e != nil && !e.Draining
 }
 
 // ModuleView describes a registered module, for people.
@@ -302,9 +297,9 @@ func (r *Router) Registry(now time.Duration) []ModuleView {
 		for _, e := range m.entries {
 			v.Instances = append(v.Instances, InstanceView{
 				Instance: e.Instance, UUID: e.UUID, Group: e.Group, Weight: e.pick.Weight, Zone: e.Zone,
-				AppVersion: e.AppVersion, Needs: e.Needs, Node: e.Path.Node, Session: e.Path.Session, Remote: e.Path.Remote,
+				AppVersion: e.AppVersion, Needs: e.Needs, Node: e.node, Session: e.Session, Remote: e.Remote,
 				Since: e.pick.Since, Age: (now - e.pick.Since).Seconds(), Outstanding: e.pick.Outstanding(),
-				Failing: e.pick.Failing(now), Draining: e.draining,
+				Failing: e.pick.Failing(now), Draining: e.Draining,
 			})
 		}
 		sort.Slice(v.Methods, func(i, j int) bool { return v.Methods[i].Method < v.Methods[j].Method })

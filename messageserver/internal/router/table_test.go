@@ -21,11 +21,11 @@ func TestTheNewerProcessTakesTheName(t *testing.T) {
 	p.want(t, wire.OK)
 	old.end(old.last().CallID, End{Code: wire.OK}) // what it had it may answer
 	o.want(t, wire.OK)
-	h.r.Unregister("pay", old) // comes late, and is not the entry any more
+	h.r.Unregister(old.session) // comes late, and is not the entry any more
 	if !h.r.HasModule("pay") {
 		t.Error("the end of the replaced session took the new one's registration")
 	}
-	h.r.Unregister("pay", fresh)
+	h.r.Unregister(fresh.session)
 	if h.r.HasModule("pay") || len(h.r.Registry(h.now)) != 0 {
 		t.Error("the module is still there")
 	}
@@ -59,8 +59,8 @@ func TestTheGreaterStampTakesTheName(t *testing.T) {
 		o, _, _ := h.submit(callSpec{method: "Move"})
 		winner.end(winner.last().CallID, End{Code: wire.OK})
 		o.want(t, wire.OK)
-		h.r.Unregister("pay", one)
-		h.r.Unregister("pay", two)
+		h.r.Unregister(one.session)
+		h.r.Unregister(two.session)
 		if h.r.HasModule("pay") {
 			t.Errorf("%s: the module is still there", c.name)
 		}
@@ -88,7 +88,7 @@ func TestTheSameProcessKeepsItsCounters(t *testing.T) {
 func TestDrainingIsNotChosen(t *testing.T) {
 	h := newHouse(t, Options{})
 	one, two := h.serve("one"), h.serve("two")
-	h.r.Drain("pay", one)
+	h.r.Drain(one.session)
 	for range 4 {
 		o, _, _ := h.submit(callSpec{method: "Move"})
 		two.end(two.last().CallID, End{Code: wire.OK})
@@ -96,7 +96,7 @@ func TestDrainingIsNotChosen(t *testing.T) {
 	}
 	o, _, _ := h.submit(callSpec{method: "Move", edit: func(r *wire.Request) { r.Instance = []byte("one") }})
 	o.want(t, wire.NoInstance)
-	h.r.Drain("pay", two)
+	h.r.Drain(two.session)
 	o, _, _ = h.submit(callSpec{method: "Move"})
 	o.want(t, wire.NoInstance)
 	if h.r.HasModule("pay") {
@@ -107,7 +107,7 @@ func TestDrainingIsNotChosen(t *testing.T) {
 
 func TestCallsGoToInstancesThatHaveTheMethod(t *testing.T) {
 	h := newHouse(t, Options{})
-	old := h.serve("old", func(r *Registration) { r.Methods = map[string]Contract{"Move": {}} })
+	old := h.serve("old", func(r *Registration) { r.Methods = NewMethods(map[string]Contract{"Move": {}}) })
 	fresh := h.serve("fresh", func(r *Registration) { r.Group = "g" })
 	for range 6 {
 		o, _, _ := h.submit(callSpec{method: "Charge"})
@@ -117,7 +117,7 @@ func TestCallsGoToInstancesThatHaveTheMethod(t *testing.T) {
 	if old.got() != 0 {
 		t.Error("an instance got a method that it does not have")
 	}
-	h.r.Update("pay", old, map[string]Contract{"Move": {}, "Charge": {}})
+	h.r.Update(old.session, NewMethods(map[string]Contract{"Move": {}, "Charge": {}}))
 	reached := 0
 	for range 6 {
 		o, _, _ := h.submit(callSpec{method: "Charge"})

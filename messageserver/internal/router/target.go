@@ -3,8 +3,6 @@ package router
 import (
 	"errors"
 
-	"cmp"
-
 	"github.com/twohop/twohop/proto/wire"
 )
 
@@ -23,47 +21,4 @@ type Target interface {
 	Slots() *Slots
 	// Replace tells a session that another one has its instance's name. It may be called twice.
 	Replace()
-}
-
-// Path is one way to one instance.
-type Path struct {
-	Target  Target
-	Session uint64 // the owner node's session number, which the receiver checks
-	Node    string // the owner node
-	Remote  string // the address behind it, for people
-}
-
-// Contract is what a module promises of a method.
-type Contract struct {
-	Idempotent       bool   `json:"idempotent"`
-	Reachable        bool   `json:"reachable"`
-	RunLate          bool   `json:"run_late"`
-	Visibility       string `json:"visibility"` // internal, external, admin
-	DefaultTimeoutMS uint32 `json:"default_timeout_ms"`
-}
-
-// Registration is what a process says of itself when it logs in.
-type Registration struct {
-	Module     string
-	Instance   string
-	UUID       string
-	Group      string
-	Weight     uint32
-	Zone       string
-	AppVersion string
-	Needs      []string
-	Stamp      Stamp
-	Methods    map[string]Contract
-	Path       Path
-}
-
-// Stamp orders the processes that claim one name: the greater wins.
-type Stamp struct {
-	N    uint64
-	Node string
-}
-
-// compare returns -1, 0 or 1, as s is less than, equal to or greater than t.
-func (s Stamp) compare(t Stamp) int {
-	return cmp.Or(cmp.Compare(s.N, t.N), cmp.Compare(s.Node, t.Node))
 }

@@ -27,7 +27,7 @@ func (c *session) leave(why *wire.Error) bool {
 	if wake, err := c.conn.Send(frameconn.Control, &f, false); err == nil && wake {
 		c.conn.Flush()
 	}
-	c.room.opts.Router.Drain(c.login.GetModule(), c)
+	c.room.opts.Router.Drain(c.number)
 	return true
 }
 
@@ -53,7 +53,7 @@ func (c *session) takeGoaway(f *wire.Frame) error {
 	}
 	c.instance.stopping = true
 	if c.isServer() {
-		c.room.opts.Router.Drain(c.login.GetModule(), c)
+		c.room.opts.Router.Drain(c.number)
 	}
 	return nil
 }

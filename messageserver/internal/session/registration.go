@@ -11,7 +11,7 @@ import (
 // instance is what a server session has said of itself. Owned by the reader.
 type instance struct {
 	stamp      *pb.Stamp
-	methods    map[string]router.Contract
+	methods    *router.Methods
 	policyOK   bool // what must be enforced next to its handlers is in force
 	stopping   bool // it wants no new requests
 	registered bool
@@ -38,7 +38,7 @@ func (c *session) takeMethods(f *wire.Frame) error {
 	}
 	c.instance.methods = contracts(m.GetMethods())
 	if c.instance.registered {
-		c.room.opts.Router.Update(c.login.GetModule(), c, c.instance.methods)
+		c.room.opts.Router.Update(c.number, c.instance.methods)
 		return nil
 	}
 	c.register()
@@ -48,24 +48,23 @@ func (c *session) takeMethods(f *wire.Frame) error {
 // register adds the instance to the registry, once policy and methods stand.
 func (c *session) register() {
 	i := &c.instance
-	if i.registered || i.stopping || !i.policyOK || len(i.methods) == 0 || c.currentState() != stateOpen {
+	if i.registered || i.stopping || !i.policyOK || len(i.methods.ByName) == 0 || c.currentState() != stateOpen {
 		return
 	}
 	i.registered = true
 	r := c.room.opts.Router
-	r.Register(router.Registration{
-		Module: c.login.GetModule(), Instance: c.login.GetInstance(), UUID: c.login.GetInstanceUuid(), Group: c.login.GetGroup(),
-		Weight: c.login.GetWeight(), Zone: c.login.GetZone(), AppVersion: c.login.GetAppVersion(), Needs: c.login.GetNeeds(),
-		Stamp:   router.Stamp{N: i.stamp.GetN(), Node: i.stamp.GetNode()},
-		Methods: i.methods,
-		Path:    router.Path{Target: c, Session: c.number, Node: c.room.opts.Node, Remote: c.from.String()},
-	}, c.conn.Now())
+	r.Register(&router.Registration{
+		Session: c.number, Module: c.login.GetModule(), Instance: c.login.GetInstance(), UUID: c.login.GetInstanceUuid(),
+		Group: c.login.GetGroup(), Weight: c.login.GetWeight(), Zone: c.login.GetZone(), AppVersion: c.login.GetAppVersion(),
+		Stamp: router.Stamp{N: i.stamp.GetN(), Node: i.stamp.GetNode()}, Methods: i.methods,
+		Since: c.conn.Now(), Needs: c.login.GetNeeds(), Remote: c.from.String(),
+	}, c)
 	if c.currentState() != stateOpen {
-		r.Drain(c.login.GetModule(), c) // the node said GOAWAY between the two looks, and found nothing to drain
+		r.Drain(c.number) // the node said GOAWAY between the two looks, and found nothing to drain
 	}
 }
 
-func contracts(methods []*pb.Method) map[string]router.Contract {
+func contracts(methods []*pb.Method) *router.Methods {
 	all := make(map[string]router.Contract, len(methods))
 	for _, m := range methods {
 		all[m.GetName()] = router.Contract{
@@ -73,5 +72,5 @@ func contracts(methods []*pb.Method) map[string]router.Contract {
 			Visibility: strings.ToLower(strings.TrimPrefix(m.GetVisibility().String(), "VISIBILITY_")),
 		}
 	}
-	return all
+	return router.NewMethods(all)
 }

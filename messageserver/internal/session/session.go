@@ -138,7 +138,7 @@ func (c *session) endLogin() {
 // end takes an open session apart: first nothing new goes to it, then what went to it ends, then its own calls.
 func (c *session) end() {
 	r := c.room.opts.Router
-	r.Unregister(c.login.GetModule(), c)
+	r.Unregister(c.number)
 	c.mu.Lock()
 	c.gone = true
 	if c.patience != nil {

@@ -1,0 +1,42 @@
+package router
+
+import (
+	"cmp"
+	"time"
+)
+
+// Registration is what a node says of one of its server sessions. It is immutable once it was given away: a change is a new
+// one.
+type Registration struct {
+	Session    uint64 // the owner node's number of it
+	Module     string
+	Instance   string
+	UUID       string // of the process
+	Group      string // "" is none
+	Weight     uint32 // 0 is governance.DefaultWeight
+	Zone       string
+	AppVersion string
+	Stamp      Stamp
+	Methods    *Methods
+	Draining   bool          // it wants no new calls
+	Since      time.Duration // when it logged in, on this node's clock
+	Needs      []string      // of local sessions only, for people
+	Remote     string        // the address behind it, of local sessions only, for people
+}
+
+// Stamp orders the processes that claim one name: the greater wins.
+type Stamp struct {
+	N    uint64
+	Node string
+}
+
+// Compare returns -1, 0 or 1, as s is less than, equal to or greater than t.
+func (s Stamp) Compare(t Stamp) int {
+	return cmp.Or(cmp.Compare(s.N, t.N), cmp.Compare(s.Node, t.Node))
+}
+
+// Change is what has become of one session.
+type Change struct {
+	Session      uint64
+	Registration *Registration // nil: the session is gone
+}
