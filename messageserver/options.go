@@ -27,6 +27,9 @@ type Options struct {
 	Listen string `yaml:"listen"`
 	// Advertise is the address that modules are told for this node. Default: where it listens.
 	Advertise string `yaml:"advertise"`
+	// DataDir is the folder for what must outlive the node: its incarnation. It is made if it is missing, and is this node's
+	// alone. Needed with Peers.MembersFile; without it nothing is kept. Default "".
+	DataDir string `yaml:"data_dir"`
 	// DrainTimeout bounds how long a stop waits for sessions to leave. Default 10 s.
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 
@@ -34,6 +37,7 @@ type Options struct {
 	Auth    AuthOptions    `yaml:"auth"`
 	Session SessionOptions `yaml:"session"`
 	Calls   CallOptions    `yaml:"calls"`
+	Peers   PeerOptions    `yaml:"peers"`
 
 	// Listener takes the place of Listen, for programs that embed a node. The node closes it.
 	Listener net.Listener `yaml:"-"`
@@ -141,6 +145,7 @@ func (o Options) WithDefaults() Options {
 	def(&o.Calls.MaxInFlight, 200_000)
 	def(&o.Calls.MaxKept, 256<<20)
 	def(&o.Calls.RetryPercent, 10)
+	def(&o.Peers.Listen, "127.0.0.1:7072")
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -201,6 +206,7 @@ func (o Options) Validate() error {
 	default:
 		bad("auth.mode", "is %q, must be none or secret", o.Auth.Mode)
 	}
+	errs = append(errs, o.validatePeers()...)
 	for _, d := range []struct {
 		key string
 		v   time.Duration

@@ -2,7 +2,8 @@
 //
 // The keys are the yaml tags of messageserver.Options: session.max_in_flight in the file is the variable
 // TWOHOP_SESSION_MAX_IN_FLIGHT. A secret's key has two more, of which one is used: secret_file names a file that others
-// cannot read, relative to the configuration file, and secret_env a variable.
+// cannot read, and secret_env a variable. Paths in the file (keys that end in _file and _dir) are relative to the file, those
+// in variables and flags to the working directory.
 //
 // # State
 //

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -134,14 +135,31 @@ func (r *reader) value(n *yaml.Node, v reflect.Value, name string, depth int) {
 	case n.Kind != yaml.ScalarNode:
 		r.wrongf(n, name, "must be a single value")
 	default:
-		if v.Type() == secretType && r.open {
+		if v.Type() == secretType && r.open && n.Value != "" {
 			r.wrongf(n, name, "a secret in a file that everybody can read: chmod o= %s, or use secret_file or secret_env", r.file)
 			return
 		}
 		if err := assign(v, name, n.Value); err != nil {
 			r.wrongf(n, name, "%v", err)
+		} else if isPath(name) && n.Value != "" && !filepath.IsAbs(n.Value) {
+			r.fromHere(n, v, name)
 		}
 	}
+}
+
+// isPath reports whether a key's value is the name of a file or a folder.
+func isPath(name string) bool {
+	return strings.HasSuffix(name, "_file") || strings.HasSuffix(name, "_dir")
+}
+
+// fromHere makes a path that is relative to the configuration file one that means the same everywhere.
+func (r *reader) fromHere(n *yaml.Node, v reflect.Value, name string) {
+	path, err := filepath.Abs(filepath.Join(filepath.Dir(r.file), n.Value))
+	if err != nil {
+		r.wrongf(n, name, "%v", err)
+		return
+	}
+	v.SetString(path)
 }
 
 // wrongf notes a problem with a key's value.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,15 +18,25 @@ const samples = "../../../configs"
 // beside is what the samples refer to.
 var (
 	besideFiles = map[string]string{"secrets/pay-1": "0123456789abcdef\n", "secrets/pay-2": "fedcba9876543210\n"}
-	besideEnv   = []string{"WEB_SECRET=0123456789abcdef"}
+	besideEnv   = []string{"WEB_SECRET=0123456789abcdef", "MESH_SECRET=0123456789abcdef"}
 )
 
-func TestEverySampleLoads(t *testing.T) {
+// sampleNodes are the samples of nodes; mesh/members.yaml is another kind of file.
+func sampleNodes(t *testing.T) []string {
+	t.Helper()
 	files, err := filepath.Glob(filepath.Join(samples, "*.yaml"))
 	if err != nil || len(files) < 2 {
 		t.Fatalf("found %q in %s: %v", files, samples, err)
 	}
-	for _, file := range files {
+	mesh, err := filepath.Glob(filepath.Join(samples, "mesh", "[a-z].yaml"))
+	if err != nil || len(mesh) != 3 {
+		t.Fatalf("found %q in %s/mesh: %v", mesh, samples, err)
+	}
+	return append(files, mesh...)
+}
+
+func TestEverySampleLoads(t *testing.T) {
+	for _, file := range sampleNodes(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			text, err := os.ReadFile(file)
 			if err != nil {
@@ -67,6 +78,65 @@ func TestTheFullSampleIsTheDefault(t *testing.T) {
 	want.Auth.Modules = nil
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the sample differs from the defaults (-default +sample):\n%s", diff)
+	}
+}
+
+// TestTheMeshOfSamplesIsOne: the nodes are those of their list, each with its number and address, and nothing is used twice.
+func TestTheMeshOfSamplesIsOne(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(samples, "mesh", "members.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list struct{ Members []messageserver.Member }
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&list); err != nil {
+		t.Fatal(err)
+	}
+	var got []messageserver.Member
+	used := make(map[string]string)
+	for _, name := range []string{"a", "b", "c"} {
+		c, err := Load(Input{File: filepath.Join(samples, "mesh", name+".yaml")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := c.Options
+		got = append(got, messageserver.Member{Node: o.Node, Number: o.Number, Address: o.Peers.Listen})
+		if want, _ := filepath.Abs(filepath.Join(samples, "mesh", "members.yaml")); o.Peers.MembersFile != want {
+			t.Errorf("%s reads %s, want %s", name, o.Peers.MembersFile, want)
+		}
+		for _, of := range []string{o.Listen, o.Admin.Listen, o.Peers.Listen, o.DataDir} {
+			if used[of] != "" {
+				t.Errorf("%s is used by %s and %s", of, used[of], name)
+			}
+			used[of] = name
+		}
+		o.Peers.MembersFile, o.Peers.Members = "", list.Members
+		if err := o.Validate(); err != nil {
+			t.Error(err)
+		}
+	}
+	if diff := cmp.Diff(list.Members, got); diff != "" {
+		t.Errorf("(-members.yaml +nodes):\n%s", diff)
+	}
+}
+
+func TestPathsInTheFileAreRelativeToIt(t *testing.T) {
+	file := write(t, "data_dir: data/a\npeers: {members_file: ../members.yaml}\n", 0o644)
+	c, err := Load(Input{File: file, Flags: []Flag{{"set", "peers.members_file", "here.yaml"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.Options.DataDir, filepath.Join(filepath.Dir(file), "data/a"); got != want {
+		t.Errorf("data_dir is %s, want %s", got, want)
+	}
+	if got := c.Options.Peers.MembersFile; got != "here.yaml" {
+		t.Errorf("the flag's members_file is %s: it is relative to the working directory", got)
+	}
+	t.Chdir(filepath.Dir(file))
+	c, err = Load(Input{File: "f.yaml"})
+	if want := filepath.Join(filepath.Dir(filepath.Dir(file)), "members.yaml"); err != nil || c.Options.Peers.MembersFile != want {
+		t.Errorf("members_file is %s (%v), want %s", c.Options.Peers.MembersFile, err, want)
 	}
 }
 
