@@ -17,12 +17,38 @@ type check struct {
 
 // checks answers every question that readiness has.
 func (src *Sources) checks() []check {
-	return []check{
+	checks := []check{
 		pass("listener", src.Listening(), "modules can connect to "+src.Address, "the listener is closed: modules cannot connect"),
 		pass("draining", !src.Draining(), "the node takes sessions and calls", "the node stops: it takes no new sessions and no new calls"),
 		consistent(src.differences()),
 		needed(src.Needs()),
 	}
+	if src.Peers != nil {
+		checks = append(checks, linksUp(src.Peers.Links()))
+	}
+	return checks
+}
+
+// linksUp warns of links that are not up. It leaves the node ready, also when no link is: the modules that are here are served.
+func linksUp(links []Link) check {
+	c := check{Name: "links", Warning: true}
+	var down []string
+	for i := range links {
+		if links[i].State != "up" {
+			down = append(down, fmt.Sprintf("%s is %s", links[i].Peer, links[i].text()))
+		}
+	}
+	slices.Sort(down)
+	up := len(links) - len(down)
+	c.OK, c.Message = len(down) == 0, fmt.Sprintf("%d of %d links are up", up, len(links))
+	switch {
+	case c.OK:
+	case up == 0:
+		c.Message = "no link is up, and only the modules of this node are served: " + strings.Join(down, "; ")
+	default:
+		c.Message += ": " + strings.Join(down, "; ")
+	}
+	return c
 }
 
 func isReady(checks []check) bool {

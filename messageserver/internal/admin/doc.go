@@ -1,5 +1,5 @@
-// Package admin is what a node shows to its operators: health, metrics, profiles, sessions and the registry, over HTTP on
-// a loopback listener of its own. It shows and changes nothing: only GET and HEAD are answered.
+// Package admin is what a node shows to its operators: health, metrics, profiles, sessions, the registry and the mesh, over
+// HTTP on a loopback listener of its own. It changes one thing: PUT /v1/members. Everything else answers GET and HEAD only.
 //
 //	/healthz            200 while the process answers
 //	/readyz             200 or 503, with every check by name
@@ -8,7 +8,24 @@
 //	/debug/pprof/       profiles of the process
 //	/v1/info            the node
 //	/v1/sessions        its sessions, a page of at most 500
-//	/v1/registry        the modules that are registered, likewise
+//	/v1/registry        the modules that are registered, likewise; with ?scope=mesh what every node says that it serves
+//	/v1/load            how busy the node is; with ?scope=mesh every node
+//	/v1/mesh            the members, and how the links to them are; with ?scope=mesh also which list each of them has
+//	/v1/members         the list of members; PUT writes every node's
+//	/v1/links           every node's end of every link
+//	/v1/troubles        what this node's operators must hear
+//
+// # The mesh
+//
+// What is asked of the whole mesh is asked of every member at once, by a call of module _node over the link to it, and of no
+// node through another one. Each node answers with what NodeMethods has, which is what it would show itself. One that is not
+// linked, or does not answer within two seconds, is in the answer with the reason; the answer is 200 all the same, because
+// what the other nodes say is true.
+//
+// PUT /v1/members brings a whole list and, in If-Match, the hash of the list that it was made from. This node checks and
+// writes it first; if it refuses, nobody else is told. Then every node of the old and of the new list is told, each writes
+// it whole or not at all, and the answer says of each how it went. Nodes that then have different lists find that out by
+// themselves, and say so as a trouble.
 //
 // # State
 //
@@ -19,7 +36,8 @@
 //
 // Whoever can connect to the machine's loopback. A web page in a browser on that machine can, too; therefore the Host
 // header must be one of this listener's own names (a page that let its name point here has another), what a browser marks
-// as sent by another site is refused, and no answer allows another origin to read it.
+// as sent by another site is refused, and no answer allows another origin to read it. A change must be JSON by its
+// Content-Type, which a form cannot send.
 //
 // # Ready
 //

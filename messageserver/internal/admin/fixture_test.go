@@ -23,6 +23,8 @@ func TestMain(m *testing.M) {
 // node is what the tests look at through admin.
 type node struct {
 	t          *testing.T
+	name       string
+	peers      *peers // nil: it is alone
 	router     *router.Router
 	registered uint64 // sessions
 	address    string
@@ -38,26 +40,32 @@ type node struct {
 // start serves a node that is healthy and empty. It is changed between requests only.
 func start(t *testing.T) *node {
 	t.Helper()
-	n := &node{t: t, router: router.New(router.Options{Node: "a"}, func() time.Duration { return time.Minute })}
+	n := &node{t: t, name: "a", router: router.New(router.Options{Node: "a"}, func() time.Duration { return time.Minute })}
+	n.serve()
+	return n
+}
+
+// serve answers for the node until the test ends.
+func (n *node) serve() {
+	n.t.Helper()
 	s, err := New("127.0.0.1:0", n.sources())
 	if err != nil {
-		t.Fatal(err)
+		n.t.Fatal(err)
 	}
 	served := make(chan struct{})
 	go func() { s.Serve(); close(served) }()
-	t.Cleanup(func() {
+	n.t.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
+			n.t.Error(err)
 		}
 		<-served
 	})
 	n.address = s.Addr()
-	return n
 }
 
 func (n *node) sources() Sources {
 	src := Sources{
-		Node: "a", Mesh: "m", Version: "v1", Started: time.Unix(1700000000, 0), Address: "127.0.0.1:7070",
+		Node: n.name, Number: 7, Mesh: "m", Version: "v1", Started: time.Unix(1700000000, 0), Address: "127.0.0.1:7070",
 		Router:        n.router,
 		Now:           func() time.Duration { return time.Minute },
 		Sessions:      func() []Session { return n.sessions },
@@ -75,6 +83,9 @@ func (n *node) sources() Sources {
 			return err
 		},
 		Classes: []string{"SUCCESS", "NOT_EXECUTED", "EXECUTED", "UNKNOWN"},
+	}
+	if n.peers != nil {
+		src.Peers = n.peers
 	}
 	for _, c := range wire.Codes() {
 		src.Codes = append(src.Codes, Code{Number: int(c), Name: c.String(), Class: c.Class().String()})

@@ -3,7 +3,9 @@ package admin
 import (
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // hostsOf returns the names of a loopback listener.
@@ -15,21 +17,31 @@ func hostsOf(addr *net.TCPAddr) map[string]bool {
 	return hosts
 }
 
-// guard lets only requests pass that name this listener, only read, and are not another site's.
+// changeable are the paths that take PUT.
+var changeable = map[string]bool{"/v1/members": true}
+
+// guard lets only requests pass that name this listener, are not another site's, and read, or change what is changed here.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		allowed := "GET, HEAD"
+		if changeable[r.URL.Path] {
+			allowed += ", PUT"
+		}
+		origin := r.Header.Get("Origin")
 		switch site := r.Header.Get("Sec-Fetch-Site"); {
 		case !s.hosts[r.Host]:
 			refuse(w, http.StatusMisdirectedRequest, "the Host header is not a name of this listener: use http://"+s.Addr())
 		case site != "" && site != "none" && site != "same-origin":
 			refuse(w, http.StatusForbidden, "a page of another site asked: open the address itself")
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			h.Set("Allow", "GET, HEAD")
-			refuse(w, http.StatusMethodNotAllowed, "only GET and HEAD are answered here")
+		case origin != "" && origin != "http://"+r.Host:
+			refuse(w, http.StatusForbidden, "a page of another site asked: open the address itself")
+		case !slices.Contains(strings.Split(allowed, ", "), r.Method):
+			h.Set("Allow", allowed)
+			refuse(w, http.StatusMethodNotAllowed, "only "+allowed+" are answered at "+r.URL.Path)
 		default:
 			next.ServeHTTP(w, r)
 		}

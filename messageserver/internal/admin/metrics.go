@@ -32,6 +32,9 @@ type collector struct {
 	connections, refused, opened, open, answers, breaches *prometheus.Desc
 	cancels, badOneWay, slow                              *prometheus.Desc
 	frames, bytes, queued                                 *prometheus.Desc
+
+	linkUp, linkState, linkRTT, linkUnanswered, linkCalls *prometheus.Desc
+	linkFrames, linkBytes, linkQueued, entries, trouble   *prometheus.Desc
 }
 
 func newCollector(src *Sources) *collector {
@@ -76,6 +79,17 @@ func newCollector(src *Sources) *collector {
 		frames: desc("open_sessions_frames", "Frames of the sessions that are open now, since they opened.", "direction"),
 		bytes:  desc("open_sessions_bytes", "Bytes of the sessions that are open now, since they opened.", "direction"),
 		queued: desc("sessions_queued_bytes", "Bytes that wait to be written to modules."),
+
+		linkUp:         desc("link_up", "Whether the link to a node carries calls: 1 or 0.", "peer"),
+		linkState:      desc("link_state_seconds", "How long the link to a node has been in the state that it is in.", "peer", "state"),
+		linkRTT:        desc("link_rtt_seconds", "Time from a heartbeat to its answer, of late.", "peer"),
+		linkUnanswered: desc("link_oldest_unanswered_seconds", "Age of the oldest frame that the peer has not answered.", "peer"),
+		linkCalls:      desc("link_in_flight", "Calls that wait for the peer's answer.", "peer"),
+		linkFrames:     desc("link_frames_total", "Frames of a link.", "peer", "direction"),
+		linkBytes:      desc("link_bytes_total", "Bytes of a link.", "peer", "direction"),
+		linkQueued:     desc("link_queued_bytes", "Bytes that wait to be written to a peer.", "peer"),
+		entries:        desc("registry_entries", "Sessions that a peer has announced.", "peer"),
+		trouble:        desc("trouble", "What an operator must hear of; 1 while it lasts.", "kind", "peer"),
 	}
 }
 
@@ -90,6 +104,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	c.collectCalls(e)
 	c.collectRegistry(e)
 	c.collectSessions(e)
+	c.collectLinks(e)
 }
 
 func (c *collector) collectCalls(e emitter) {
@@ -176,6 +191,41 @@ func (c *collector) collectSessions(e emitter) {
 	e.gauge(c.bytes, float64(sum.BytesIn), "in")
 	e.gauge(c.bytes, float64(sum.BytesOut), "out")
 	e.gauge(c.queued, float64(sum.QueuedBytes))
+}
+
+// collectLinks has a peer in its labels: there are as many as the list of members has.
+func (c *collector) collectLinks(e emitter) {
+	own := c.src.ownLinks()
+	seen := make(map[string]bool)
+	for i := range own.Links {
+		l := &own.Links[i]
+		if seen[l.Peer] {
+			continue
+		}
+		seen[l.Peer] = true
+		up := 0.0
+		if l.State == "up" {
+			up = 1
+		}
+		e.gauge(c.linkUp, up, l.Peer)
+		e.gauge(c.linkState, l.Seconds, l.Peer, l.State)
+		e.gauge(c.linkRTT, float64(l.RTTMicros)/1e6, l.Peer)
+		e.gauge(c.linkUnanswered, float64(l.UnansweredMS)/1e3, l.Peer)
+		e.gauge(c.linkCalls, float64(l.InFlight), l.Peer)
+		e.counter(c.linkFrames, l.FramesIn, l.Peer, "in")
+		e.counter(c.linkFrames, l.FramesOut, l.Peer, "out")
+		e.counter(c.linkBytes, l.BytesIn, l.Peer, "in")
+		e.counter(c.linkBytes, l.BytesOut, l.Peer, "out")
+		e.gauge(c.linkQueued, float64(l.QueuedBytes), l.Peer)
+		e.gauge(c.entries, float64(l.Entries), l.Peer)
+	}
+	said := make(map[[2]string]bool)
+	for _, t := range own.Troubles {
+		if of := [2]string{t.Kind, t.Peer}; !said[of] {
+			said[of] = true
+			e.gauge(c.trouble, 1, t.Kind, t.Peer)
+		}
+	}
 }
 
 // emitter sends metrics.

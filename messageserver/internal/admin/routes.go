@@ -3,13 +3,12 @@ package admin
 import (
 	"net/http"
 	"time"
-
-	"github.com/twohop/twohop/messageserver/internal/router"
 )
 
 // paths are what is answered, as a request for anything else is told.
 var paths = []string{
-	"/healthz", "/readyz", "/metrics", "/debug/check", "/debug/pprof/", "/v1/info", "/v1/sessions", "/v1/registry",
+	"/healthz", "/readyz", "/metrics", "/debug/check", "/debug/pprof/", "/v1/info", "/v1/sessions", "/v1/registry", "/v1/load",
+	"/v1/mesh", "/v1/members", "/v1/links", "/v1/troubles",
 }
 
 func (s *Server) routes() http.Handler {
@@ -23,6 +22,11 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("/v1/info", s.info)
 	mux.HandleFunc("/v1/sessions", s.sessions)
 	mux.HandleFunc("/v1/registry", s.registry)
+	mux.HandleFunc("/v1/load", s.load)
+	mux.HandleFunc("/v1/mesh", s.mesh)
+	mux.HandleFunc("/v1/members", s.members)
+	mux.HandleFunc("/v1/links", s.links)
+	mux.HandleFunc("/v1/troubles", s.troubles)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, struct {
 			Error string   `json:"error"`
@@ -48,6 +52,10 @@ func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
 		c.Methods += len(m.Methods)
 	}
 	c.InFlight, _ = s.src.Router.InFlight()
+	var peers *peerFacts
+	if s.src.Peers != nil {
+		peers = s.src.peerFacts()
+	}
 	answer(w, http.StatusOK, struct {
 		Node    string    `json:"node"`
 		Mesh    string    `json:"mesh"`
@@ -58,10 +66,35 @@ func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
 		Admin   string    `json:"admin"`
 		Ready   bool      `json:"ready"`
 		Counts  counts    `json:"counts"`
+
+		Number int        `json:"number"`
+		Peers  *peerFacts `json:"peers,omitempty"` // missing: the node is alone
 	}{
 		s.src.Node, s.src.Mesh, s.src.Version, s.src.Started.UTC().Truncate(time.Millisecond),
-		time.Since(s.src.Started).Seconds(), s.src.Address, s.Addr(), isReady(s.src.checks()), c,
+		time.Since(s.src.Started).Seconds(), s.src.Address, s.Addr(), isReady(s.src.checks()), c, s.src.Number, peers,
 	})
+}
+
+// peerFacts say in short how a node stands in its mesh.
+type peerFacts struct {
+	Members  int    `json:"members"` // with this node
+	Hash     string `json:"members_hash"`
+	Links    int    `json:"links"`
+	LinksUp  int    `json:"links_up"`
+	Troubles int    `json:"troubles"`
+}
+
+func (src *Sources) peerFacts() *peerFacts {
+	members, own := src.ownMembers(), src.ownLinks()
+	facts := &peerFacts{
+		Members: len(members.Members), Hash: members.Hash, Links: len(own.Links), Troubles: len(own.Troubles),
+	}
+	for i := range own.Links {
+		if own.Links[i].State == "up" {
+			facts.LinksUp++
+		}
+	}
+	return facts
 }
 
 // sessions answers /v1/sessions.
@@ -82,20 +115,4 @@ func (s *Server) sessions(w http.ResponseWriter, r *http.Request) {
 		Offset   int    `json:"offset"`
 		Sessions []any  `json:"sessions"`
 	}{s.src.Node, len(all), p.offset, views})
-}
-
-// registry answers /v1/registry.
-func (s *Server) registry(w http.ResponseWriter, r *http.Request) {
-	p, err := readPage(r.URL.Query())
-	if err != nil {
-		refuse(w, http.StatusBadRequest, err.Error())
-		return
-	}
-	modules := s.src.Router.Registry(s.src.Now())
-	answer(w, http.StatusOK, struct {
-		Node    string              `json:"node"`
-		Total   int                 `json:"total"`
-		Offset  int                 `json:"offset"`
-		Modules []router.ModuleView `json:"modules"`
-	}{s.src.Node, len(modules), p.offset, cut(modules, p)})
 }

@@ -26,6 +26,7 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	hosts    map[string]bool // values of the Host header that are answered
+	changing chan struct{}   // has an element while the members are changed
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -44,7 +45,7 @@ func New(listen string, src Sources) (*Server, error) {
 		l.Close()
 		return nil, fmt.Errorf("admin.listen: %q is %v, which is not a loopback address", listen, addr.IP)
 	}
-	s := &Server{src: src, listener: limit(l, maxConnections), hosts: hostsOf(addr)}
+	s := &Server{src: src, listener: limit(l, maxConnections), hosts: hostsOf(addr), changing: make(chan struct{}, 1)}
 	s.http = &http.Server{
 		Handler:           s.guard(s.routes()),
 		ReadHeaderTimeout: readHeaderTimeout,

@@ -1,14 +1,16 @@
 package admin
 
 import (
+	"context"
 	"time"
 
 	"github.com/twohop/twohop/messageserver/internal/router"
 )
 
-// Sources are where the answers come from. All fields are needed. The functions may be called concurrently.
+// Sources are where the answers come from. All fields are needed, but for Peers. The functions may be called concurrently.
 type Sources struct {
 	Node    string
+	Number  int
 	Mesh    string
 	Version string
 	Started time.Time
@@ -19,6 +21,8 @@ type Sources struct {
 	Sessions      func() []Session
 	SessionCounts func() SessionCounts
 	Needs         func() map[string][]string // modules that sessions need and nobody serves, by who needs them
+
+	Peers Mesh // the other nodes; nil: the node is alone
 
 	Listening   func() bool // connections of modules are accepted
 	Draining    func() bool // the node has begun to stop
@@ -50,4 +54,62 @@ type Code struct {
 	Number int
 	Name   string
 	Class  string
+}
+
+// Mesh is what a node knows of the other nodes, and how to ask them. Its methods may be called concurrently, and Links,
+// Troubles and Members return values that are the caller's.
+type Mesh interface {
+	Links() []Link       // this node's end of every link, one per other member
+	Troubles() []Trouble // what an operator must hear of
+	Members() []Member   // the list that is in force here, with this node
+
+	// SetMembers validates the whole list, writes its file atomically and puts it in force. The error names every problem,
+	// and then nothing has changed.
+	SetMembers(members []Member) error
+
+	// Ask calls a method of module _node at another node, over the link to it and no other. It ends with ctx.
+	Ask(ctx context.Context, node, method string, body []byte) ([]byte, error)
+}
+
+// Member is a node of the mesh.
+type Member struct {
+	Node    string `json:"node"`
+	Number  int    `json:"number"`
+	Address string `json:"address"` // where other nodes connect
+}
+
+// Link is one node's end of a link.
+type Link struct {
+	Peer    string `json:"peer"`
+	Number  int    `json:"number"`
+	Address string `json:"address"`
+
+	State   string  `json:"state"` // up syncing connecting waiting refused leaving down
+	Seconds float64 `json:"state_seconds"`
+	Cause   string  `json:"cause,omitempty"` // why it is not up
+
+	RTTMicros    int64  `json:"rtt_us"`
+	UnansweredMS int64  `json:"oldest_unanswered_ms"`
+	LastError    string `json:"last_error,omitempty"`
+
+	Incarnation uint64 `json:"incarnation,string"` // these four: of what the peer has said of its registry
+	Version     uint64 `json:"version,string"`
+	Entries     int    `json:"entries"`
+	Digest      string `json:"digest"`
+
+	InFlight    int    `json:"in_flight"` // calls that wait for the peer's answer
+	FramesIn    uint64 `json:"frames_in"`
+	FramesOut   uint64 `json:"frames_out"`
+	BytesIn     uint64 `json:"bytes_in"`
+	BytesOut    uint64 `json:"bytes_out"`
+	QueuedBytes int    `json:"queued_bytes"`
+}
+
+// Trouble is what an operator must hear of: link_down, link_one_way, link_slow, node_dead, node_clone, membership_differs,
+// registry_differs.
+type Trouble struct {
+	Kind    string  `json:"kind"`
+	Peer    string  `json:"peer"`
+	Seconds float64 `json:"seconds"` // since when
+	Cause   string  `json:"cause"`
 }

@@ -1,0 +1,230 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	tellPatience = 4 * time.Second        // for telling all nodes a new list
+	tellAgain    = 100 * time.Millisecond // a node whose link is only now made is tried again after this
+	maxList      = 1 << 20                // bytes of a list of members
+)
+
+// memberList is a list of members as it is sent.
+type memberList struct {
+	Members []Member `json:"members"`
+}
+
+// membersAnswer is the list that is in force at one node.
+type membersAnswer struct {
+	Node    string   `json:"node"`
+	Hash    string   `json:"members_hash"`
+	Members []Member `json:"members"`
+}
+
+func (src *Sources) ownMembers() membersAnswer {
+	a := membersAnswer{Node: src.Node, Members: []Member{}}
+	if src.Peers != nil {
+		a.Members = append(a.Members, src.Peers.Members()...)
+	}
+	slices.SortFunc(a.Members, func(x, y Member) int { return cmp.Compare(x.Node, y.Node) })
+	a.Hash = hashOf(a.Members)
+	return a
+}
+
+// hashOf is the same for two lists that have the same members in any order.
+func hashOf(members []Member) string {
+	lines := make([]string, 0, len(members))
+	for _, m := range members {
+		lines = append(lines, fmt.Sprintf("%q %d %q\n", m.Node, m.Number, m.Address))
+	}
+	slices.Sort(lines)
+	sum := sha256.Sum256([]byte(strings.Join(lines, "")))
+	return hex.EncodeToString(sum[:8])
+}
+
+// setOwnMembers puts a list in force at this node and answers with what is in force then.
+func (src *Sources) setOwnMembers(members []Member) ([]byte, error) {
+	if src.Peers == nil {
+		return nil, errAlone
+	}
+	if err := src.Peers.SetMembers(members); err != nil {
+		return nil, err
+	}
+	return json.Marshal(src.ownMembers())
+}
+
+// members answers GET and PUT of /v1/members.
+func (s *Server) members(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPut {
+		s.setMembers(w, r)
+		return
+	}
+	own := s.src.ownMembers()
+	w.Header().Set("ETag", `"`+own.Hash+`"`)
+	answer(w, http.StatusOK, memberList{own.Members})
+}
+
+// told is how one node took a new list.
+type told struct {
+	Node   string `json:"node"`
+	Result string `json:"result"`          // ok, failed, not_heard
+	Error  string `json:"error,omitempty"` // why it is not ok
+	Role   string `json:"role"`            // stays, joins, leaves
+}
+
+// fails reports whether the mesh is worse off for it: a node that joins or leaves need not be there.
+func (t *told) fails() bool {
+	return t.Result == "failed" || t.Result == "not_heard" && t.Role == "stays"
+}
+
+// setMembers answers PUT /v1/members: every node of the old list and of the new one is told the new one.
+func (s *Server) setMembers(w http.ResponseWriter, r *http.Request) {
+	list, status, err := readList(w, r)
+	switch {
+	case err != nil:
+		refuse(w, status, err.Error())
+		return
+	case s.src.Peers == nil:
+		refuse(w, http.StatusConflict, errAlone.Error())
+		return
+	}
+	select {
+	case s.changing <- struct{}{}:
+		defer func() { <-s.changing }()
+	default:
+		refuse(w, http.StatusConflict, "another change of the members is under way at this node: try again")
+		return
+	}
+	old := s.src.ownMembers()
+	if want := strings.Trim(r.Header.Get("If-Match"), `"`); want != old.Hash {
+		refuse(w, http.StatusPreconditionFailed, fmt.Sprintf("the list in force at %s has the hash %s, and the change was made from %s: "+
+			"look at it again", s.src.Node, old.Hash, want))
+		return
+	}
+	all, err := s.tellAll(context.WithoutCancel(r.Context()), old.Members, list) // half of the nodes is worse than all
+	if err != nil {
+		refuse(w, http.StatusUnprocessableEntity, fmt.Sprintf("node %s refuses the list, and no other was told: %v", s.src.Node, err))
+		return
+	}
+	answer(w, http.StatusOK, struct {
+		Node    string `json:"node"`
+		Hash    string `json:"members_hash"` // of the new list
+		OK      bool   `json:"ok"`
+		Results []told `json:"results"`
+	}{s.src.Node, hashOf(list), !slices.ContainsFunc(all, func(t told) bool { return t.fails() }), all})
+}
+
+// readList reads what PUT /v1/members brings.
+func readList(w http.ResponseWriter, r *http.Request) (members []Member, status int, err error) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return nil, http.StatusUnsupportedMediaType, fmt.Errorf("the Content-Type is %q, must be application/json", r.Header.Get("Content-Type"))
+	}
+	if r.Header.Get("If-Match") == "" {
+		return nil, http.StatusPreconditionRequired, errors.New("the header If-Match is missing: it has the members_hash of /v1/mesh " +
+			"from which the change was made")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxList))
+	if err != nil {
+		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the body: %w", err)
+	}
+	var list memberList
+	if err := read(body, &list); err != nil {
+		return nil, http.StatusBadRequest, err
+	}
+	if len(list.Members) == 0 {
+		return nil, http.StatusBadRequest, errors.New(`there are no members: the body is {"members": [{"node": "a", "number": 1, "address": "10.0.0.1:7072"}]}`)
+	}
+	return list.Members, 0, nil
+}
+
+// tellAll puts the list in force here, and then at the others. An error means that it is not in force anywhere. A node that
+// is to leave tells the others first, while it still has links.
+func (s *Server) tellAll(ctx context.Context, old, list []Member) ([]told, error) {
+	ctx, cancel := context.WithTimeout(ctx, tellPatience)
+	defer cancel()
+	all := changes(old, list)
+	own := slices.IndexFunc(all, func(t told) bool { return t.Node == s.src.Node })
+	leaves := own >= 0 && all[own].Role == "leaves"
+	if !leaves {
+		if err := s.src.Peers.SetMembers(list); err != nil {
+			return nil, err
+		}
+	}
+	var telling sync.WaitGroup
+	for i := range all {
+		if i != own {
+			telling.Go(func() { s.src.tell(ctx, &all[i], list) })
+		}
+	}
+	telling.Wait()
+	if own >= 0 {
+		all[own].Result = "ok"
+	}
+	if leaves {
+		if err := s.src.Peers.SetMembers(list); err != nil {
+			all[own].Result, all[own].Error = "failed", reason(err)
+		}
+	}
+	return all, nil
+}
+
+// changes names every node of either list, sorted.
+func changes(old, list []Member) (all []told) {
+	in := func(members []Member, node string) bool {
+		return slices.ContainsFunc(members, func(m Member) bool { return m.Node == node })
+	}
+	for _, m := range old {
+		role := "stays"
+		if !in(list, m.Node) {
+			role = "leaves"
+		}
+		all = append(all, told{Node: m.Node, Role: role})
+	}
+	for _, m := range list {
+		if !in(old, m.Node) {
+			all = append(all, told{Node: m.Node, Role: "joins"})
+		}
+	}
+	slices.SortFunc(all, func(x, y told) int { return cmp.Compare(x.Node, y.Node) })
+	return slices.CompactFunc(all, func(x, y told) bool { return x.Node == y.Node })
+}
+
+// tell tells one node. The list may have changed its link, which is then waited for.
+func (src *Sources) tell(ctx context.Context, t *told, list []Member) {
+	again := time.NewTicker(tellAgain)
+	defer again.Stop()
+	for {
+		_, err := ask[membersAnswer](ctx, src, t.Node, "SetMembers", memberList{list})
+		if err == nil {
+			t.Result = "ok"
+			return
+		}
+		t.Result, t.Error = "failed", reason(err)
+		if _, unlinked := errors.AsType[*unlinkedError](err); !unlinked {
+			return
+		}
+		t.Result = "not_heard"
+		if t.Role == "leaves" {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
