@@ -87,8 +87,9 @@ func (c *session) welcome(login *pb.Login, version uint32, serverFinal []byte) {
 	c.stamp = wire.AppendInvoker(nil, login.GetModule(), login.GetInstance(), c.from.invokerIP(), o.Node, c.number)
 	c.instance.stamp = s.stamp(login.GetStamp())
 	c.adopt()
+	changes := s.nodeChanges()
 	c.send(controlFrame(wire.KindWelcome, &pb.Welcome{
-		Version: version, ScramServerFinal: serverFinal, Node: o.Node, Mesh: o.Mesh, Session: c.number,
+		Version: version, Features: login.GetFeatures() & wire.FeatureNodes, ScramServerFinal: serverFinal, Node: o.Node, Mesh: o.Mesh, Session: c.number,
 		Stamp: c.instance.stamp,
 		Limits: &pb.Limits{
 			MaxFrame: wire.MaxFrame, MaxMessage: uint32(o.MaxMessage), MaxInFlight: uint32(o.MaxInFlight), MaxHeader: wire.MaxHeader,
@@ -105,6 +106,9 @@ func (c *session) welcome(login *pb.Login, version uint32, serverFinal []byte) {
 	s.log("session opened", nil, "session", c.String(), "role", roleNames[login.GetRole()], "remote", c.from.String(), "sdk", login.GetSdk())
 	if s.isDraining() {
 		c.leave(errNodeDraining)
+	}
+	if s.nodeChanges() != changes {
+		c.tellNodes() // who told the others did not see this one yet
 	}
 }
 

@@ -24,6 +24,7 @@ type Sessions struct {
 	lobby     *lobby
 	logins    *loginRate
 	quiet     quiet
+	news      news
 
 	stamps atomic.Uint64 // the Lamport clock of login stamps
 
