@@ -105,7 +105,7 @@ func (l *load) measure() {
 		}
 		return samples[i].Value.Uint64()
 	}
-	l.Goroutines, l.Heap, l.Memory = int(number(0)), number(1), number(2)-min(number(2), number(3)) //nolint:gosec // goroutines fit
+	l.Goroutines, l.Heap, l.Memory = int(number(0)), number(1), number(2)-min(number(2), number(3))
 }
 
 // load answers /v1/load.

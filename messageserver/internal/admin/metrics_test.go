@@ -96,10 +96,43 @@ func TestMetricsAreTheCounters(t *testing.T) {
 	}
 }
 
+func TestMetricsHaveTheLinks(t *testing.T) {
+	w := meet(t, "a", "b", "c")
+	w.cut("a", "c", "waiting", "connection refused")
+	b := &w.peers["a"].links[0]
+	b.RTTMicros, b.UnansweredMS, b.InFlight, b.QueuedBytes, b.Entries = 1500, 250, 7, 8, 9
+	b.FramesIn, b.FramesOut, b.BytesIn, b.BytesOut = 1, 2, 3, 4
+	w.peers["a"].links = append(w.peers["a"].links, *b) // said twice by mistake: the other series must come all the same
+	w.peers["a"].troubles = []Trouble{{Kind: "link_down", Peer: "c"}, {Kind: "link_down", Peer: "c"}}
+	_, text, _ := w.nodes["a"].get("/metrics")
+	for _, want := range []string{
+		`twohop_link_up{peer="b"} 1`,
+		`twohop_link_up{peer="c"} 0`,
+		`twohop_link_state_seconds{peer="c",state="waiting"} 12`,
+		`twohop_link_rtt_seconds{peer="b"} 0.0015`,
+		`twohop_link_oldest_unanswered_seconds{peer="b"} 0.25`,
+		`twohop_link_in_flight{peer="b"} 7`,
+		`twohop_link_queued_bytes{peer="b"} 8`,
+		`twohop_registry_entries{peer="b"} 9`,
+		`twohop_link_frames_total{direction="in",peer="b"} 1`,
+		`twohop_link_frames_total{direction="out",peer="b"} 2`,
+		`twohop_link_bytes_total{direction="in",peer="b"} 3`,
+		`twohop_link_bytes_total{direction="out",peer="b"} 4`,
+		`twohop_trouble{kind="link_down",peer="c"} 1`,
+	} {
+		if !slices.Contains(strings.Split(text, "\n"), want) {
+			t.Errorf("missing %s", want)
+		}
+	}
+}
+
 func TestMetricsFollowTheConventions(t *testing.T) {
 	n := start(t)
 	n.sessions = []Session{{State: "open", Role: "both"}}
 	n.router.Counters().OneWayRefused[wire.NoModule].Add(1)
+	w := meet(t, "a", "b")
+	w.peers["a"].troubles = []Trouble{{Kind: "link_slow", Peer: "b"}}
+	n.peers = w.peers["a"]
 	src := n.sources()
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(newCollector(&src))
@@ -114,7 +147,7 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
-	bounded := []string{"class", "code", "reason", "state", "role", "direction", "node", "mesh", "version"}
+	bounded := []string{"peer", "kind", "class", "code", "reason", "state", "role", "direction", "node", "mesh", "version"}
 	for _, f := range families {
 		for _, label := range f.GetMetric()[0].GetLabel() {
 			if !slices.Contains(bounded, label.GetName()) {

@@ -105,7 +105,10 @@ func (src *Sources) ownRegistry(offset int) registryAnswer {
 }
 
 func sizeOf(v any) int {
-	text, _ := json.Marshal(v) // of fields that can be written
+	text, err := json.Marshal(v)
+	if err != nil {
+		return maxReport // it fails again where it is written, and is reported there
+	}
 	return len(text)
 }
 

@@ -41,7 +41,7 @@ func meet(t *testing.T, names ...string) *world {
 			}
 		}
 		w.peers[name] = p
-		n := &node{t: t, name: name, router: router.New(router.Options{}, func() time.Duration { return time.Minute }), peers: p}
+		n := &node{t: t, name: name, router: router.New(router.Options{Node: name}, func() time.Duration { return time.Minute }), peers: p}
 		w.nodes[name] = n
 		if i == 0 {
 			n.serve()
@@ -136,11 +136,11 @@ func (w *world) cut(from, to, state, cause string) {
 
 // answered is the answer to a change.
 type answered struct {
-	Status  int `json:"-"`
-	Error   string
-	OK      bool
+	Status  int    `json:"-"`
+	Error   string `json:"error"`
+	OK      bool   `json:"ok"`
 	Hash    string `json:"members_hash"`
-	Results []told
+	Results []told `json:"results"`
 }
 
 // line writes how each node took it, a=ok b=failed.

@@ -1,0 +1,220 @@
+package admin
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestAListIsWrittenAtEveryNode(t *testing.T) {
+	w := meet(t, "a", "b", "c")
+	a := w.nodes["a"]
+	list := w.peers["a"].Members()
+	list[1].Address = "10.0.0.99:7072"
+	got := a.put(listOf(list...), a.hash())
+	if got.Status != http.StatusOK || !got.OK || got.line() != "a=ok b=ok c=ok" || got.Hash != a.hash() {
+		t.Errorf("got %+v", got)
+	}
+	for name, p := range w.peers {
+		if p.sets != 1 || p.members[1].Address != "10.0.0.99:7072" {
+			t.Errorf("%s was set %d times and has %+v", name, p.sets, p.members)
+		}
+	}
+	status, body, header := a.get("/v1/members")
+	if status != http.StatusOK || header.Get("ETag") != `"`+got.Hash+`"` {
+		t.Errorf("%d, ETag %s, want %s", status, header.Get("ETag"), got.Hash)
+	}
+	if again := a.put(body, header.Get("ETag")); !again.OK || again.Hash != got.Hash {
+		t.Errorf("what was read cannot be written: %+v", again)
+	}
+}
+
+func TestAChangeOfAnotherListIsRefused(t *testing.T) {
+	w := meet(t, "a", "b")
+	a := w.nodes["a"]
+	seen := a.hash()
+	list := w.peers["a"].Members()
+	w.peers["a"].members = []Member{{Node: "a"}, {Node: "z", Number: 9}}
+	for _, match := range []string{seen, "", "*"} {
+		got := a.put(listOf(list...), match)
+		want := http.StatusPreconditionFailed
+		if match == "" {
+			want = http.StatusPreconditionRequired
+		}
+		if got.Status != want || got.Error == "" || w.peers["a"].sets+w.peers["b"].sets != 0 {
+			t.Errorf("%q: %+v, sets %d %d", match, got, w.peers["a"].sets, w.peers["b"].sets)
+		}
+	}
+}
+
+func TestWhatThisNodeRefusesNobodyIsTold(t *testing.T) {
+	w := meet(t, "a", "b")
+	w.peers["a"].refuses = errors.New("members[1].number: 1 stands twice")
+	a := w.nodes["a"]
+	got := a.put(listOf(w.peers["a"].members...), a.hash())
+	if got.Status != http.StatusUnprocessableEntity || !strings.Contains(got.Error, "node a refuses the list, and no other was told: members[1].number: 1 stands twice") {
+		t.Errorf("got %+v", got)
+	}
+	if w.peers["b"].sets != 0 {
+		t.Error("b was told")
+	}
+}
+
+func TestEveryNodeIsReported(t *testing.T) {
+	w := meet(t, "a", "b", "c", "d")
+	w.peers["b"].refuses = errors.New("the disk\nis full")
+	w.cut("a", "d", "leaving", "")
+	a := w.nodes["a"]
+	got := a.put(listOf(w.peers["a"].members[:3]...), a.hash())
+	if got.Status != http.StatusOK || got.OK || got.line() != "a=ok b=failed c=ok d=ok" {
+		t.Errorf("got %+v", got)
+	}
+	if b, d := got.Results[1], got.Results[3]; b.Error != "the disk; is full" || b.Role != "stays" || d.Role != "leaves" {
+		t.Errorf("b %+v, d %+v", b, d)
+	}
+	if w.peers["d"].sets != 1 {
+		t.Error("d leaves, is linked, and did not hear of it")
+	}
+}
+
+// TestANodeThatLeavesNeedNotBeThere: it is removed because it is dead.
+func TestANodeThatLeavesNeedNotBeThere(t *testing.T) {
+	w := meet(t, "a", "b", "c")
+	w.cut("a", "c", "waiting", "connection refused")
+	a := w.nodes["a"]
+	got := a.put(listOf(w.peers["a"].members[:2]...), a.hash())
+	if !got.OK || got.line() != "a=ok b=ok c=not_heard" || !strings.Contains(got.Results[2].Error, "connection refused") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestANodeThatJoinsIsToldWhenItIsLinked: the link to it is made after the list is in force here.
+func TestANodeThatJoinsIsToldWhenItIsLinked(t *testing.T) {
+	w := meet(t, "a", "b", "c", "d")
+	for _, name := range []string{"a", "b"} {
+		w.peers[name].members = w.peers[name].members[:2]
+		w.peers[name].links = w.peers[name].links[:1]
+	}
+	a, p := w.nodes["a"], w.peers["a"]
+	list := w.peers["d"].Members()
+	synctest.Test(t, func(t *testing.T) {
+		p.set = func() { // c is linked after some time, d never
+			go func() {
+				time.Sleep(time.Second)
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.links = append(p.links, Link{Peer: "c", State: "up"}, Link{Peer: "d", State: "connecting"})
+			}()
+		}
+		s := &Server{src: a.sources()}
+		from := time.Now()
+		all, err := s.tellAll(t.Context(), p.Members(), list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := answered{Results: all}
+		if got.line() != "a=ok b=ok c=ok d=not_heard" || all[3].Role != "joins" || all[3].fails() || w.peers["c"].sets != 1 {
+			t.Errorf("got %+v", all)
+		}
+		if took := time.Since(from); took != tellPatience {
+			t.Errorf("it took %v, want %v", took, tellPatience)
+		}
+		synctest.Wait()
+	})
+}
+
+// TestANodeMayRemoveItself: it tells the others first, while it has links.
+func TestANodeMayRemoveItself(t *testing.T) {
+	w := meet(t, "a", "b", "c")
+	p := w.peers["a"]
+	p.set = func() {
+		if w.peers["b"].sets != 1 || w.peers["c"].sets != 1 {
+			t.Error("a left before the others were told")
+		}
+		p.links = nil
+	}
+	a := w.nodes["a"]
+	if got := a.put(listOf(p.members[1:]...), a.hash()); !got.OK || got.line() != "a=ok b=ok c=ok" || p.sets != 1 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestBadChangesAreRefused(t *testing.T) {
+	w := meet(t, "a", "b")
+	a := w.nodes["a"]
+	good, match := listOf(w.peers["a"].members...), a.hash()
+	header := func(name, value string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set(name, value) }
+	}
+	for _, test := range []struct {
+		name, body string
+		edit       func(*http.Request)
+		status     int
+		says       string
+	}{
+		{"a form", good, header("Content-Type", "text/plain"), http.StatusUnsupportedMediaType, "must be application/json"},
+		{"another site", good, header("Sec-Fetch-Site", "cross-site"), http.StatusForbidden, "another site"},
+		{"another origin", good, header("Origin", "http://evil.example"), http.StatusForbidden, "another site"},
+		{"another name", good, func(r *http.Request) { r.Host = "evil.example" }, http.StatusMisdirectedRequest, "Host"},
+		{"POST", good, func(r *http.Request) { r.Method = http.MethodPost }, http.StatusMethodNotAllowed, "GET, HEAD, PUT"},
+		{"no JSON", "members:", nil, http.StatusBadRequest, "the body: invalid character"},
+		{"an unknown field", `{"members":[{"node":"a","addr":"x"}]}`, nil, http.StatusBadRequest, `unknown field "addr"`},
+		{"two objects", good + good, nil, http.StatusBadRequest, "something follows"},
+		{"nobody", `{"members":[]}`, nil, http.StatusBadRequest, "there are no members"},
+		{"nothing", "", nil, http.StatusBadRequest, "there are no members"},
+		{"too long", strings.Repeat(" ", maxList+1), nil, http.StatusRequestEntityTooLarge, "too large"},
+	} {
+		edits := []func(*http.Request){}
+		if test.edit != nil {
+			edits = append(edits, test.edit)
+		}
+		if got := a.put(test.body, match, edits...); got.Status != test.status || !strings.Contains(got.Error, test.says) {
+			t.Errorf("%s: %d %q, want %d and %q", test.name, got.Status, got.Error, test.status, test.says)
+		}
+	}
+	if w.peers["a"].sets+w.peers["b"].sets != 0 {
+		t.Error("something was changed")
+	}
+	if got := a.put(good, match, header("Origin", "http://"+a.address), header("Content-Type", "application/json; charset=utf-8")); !got.OK {
+		t.Errorf("its own page is refused: %+v", got)
+	}
+}
+
+func TestOneChangeAtATime(t *testing.T) {
+	w := meet(t, "a", "b")
+	p, a := w.peers["a"], w.nodes["a"]
+	match := a.hash()
+	inside, done := make(chan struct{}), make(chan answered)
+	finish := make(chan struct{})
+	p.set = func() { close(inside); <-finish }
+	go func() { done <- a.put(listOf(p.Members()...), match) }()
+	<-inside
+	if got := a.put(listOf(p.Members()...), match); got.Status != http.StatusConflict || !strings.Contains(got.Error, "under way") {
+		t.Errorf("the second: %+v", got)
+	}
+	p.mu.Lock()
+	p.set = nil
+	p.mu.Unlock()
+	close(finish)
+	if got := <-done; !got.OK {
+		t.Errorf("the first: %+v", got)
+	}
+	if got := a.put(listOf(p.Members()...), match); !got.OK {
+		t.Errorf("the third: %+v", got)
+	}
+}
+
+func TestTheOrderOfAListDoesNotMatter(t *testing.T) {
+	x, y := Member{"x", 1, "h:1"}, Member{"y", 2, "h:2"}
+	if hashOf([]Member{x, y}) != hashOf([]Member{y, x}) {
+		t.Error("the same members have two hashes")
+	}
+	for _, other := range [][]Member{nil, {x}, {x, x}, {x, {"y", 2, "h:3"}}, {x, {"y", 3, "h:2"}}, {x, {"y 2", 2, "h:2"}}} {
+		if hashOf([]Member{x, y}) == hashOf(other) {
+			t.Errorf("%v has the same hash", other)
+		}
+	}
+}
