@@ -34,8 +34,9 @@ type Instance struct {
 	Name   string
 	UUID   string
 	Weight uint32        // never 0
-	Since  time.Duration // when the instance logged in, on this node's clock; negative if before this process started
 	hash   uint64
+
+	since atomic.Int64 // when the instance logged in, on this node's clock; moved back by LoggedIn
 
 	// Updated by Begin and End.
 	outstanding atomic.Int64
@@ -52,7 +53,9 @@ func NewInstance(name, uuid string, weight uint32, since time.Duration) *Instanc
 	if identity == "" {
 		identity = uuid
 	}
-	return &Instance{Name: name, UUID: uuid, Weight: weight, Since: since, hash: xxhash.Sum64String(identity)}
+	i := &Instance{Name: name, UUID: uuid, Weight: weight, hash: xxhash.Sum64String(identity)}
+	i.since.Store(int64(since))
+	return i
 }
 
 // String names the instance for logs.
@@ -61,12 +64,26 @@ func (i *Instance) String() string { return i.Name + "/" + i.UUID }
 // Hash returns the instance's place for hashing; it depends on nothing but the name, so all nodes agree on it.
 func (i *Instance) Hash() uint64 { return i.hash }
 
+// Since returns when the instance logged in, on this node's clock; it is negative if that was before this process started.
+func (i *Instance) Since() time.Duration { return time.Duration(i.since.Load()) }
+
+// LoggedIn says that the instance was there at the given time: one that has several sessions is as old as the oldest that
+// is known. A later time changes nothing.
+func (i *Instance) LoggedIn(at time.Duration) {
+	for {
+		since := i.since.Load()
+		if since <= int64(at) || i.since.CompareAndSwap(since, int64(at)) {
+			return
+		}
+	}
+}
+
 // Outstanding returns the attempts of this node that were picked and are not done.
 func (i *Instance) Outstanding() int { return int(i.outstanding.Load()) }
 
 // Ramp returns the share of its weight that the instance has at now: 0.1 when it has just logged in, 1 from SlowStart on.
 func (i *Instance) Ramp(now time.Duration) float64 {
-	age := now - i.Since
+	age := now - i.Since()
 	if age >= SlowStart {
 		return 1
 	}

@@ -24,6 +24,18 @@ func TestRamp(t *testing.T) {
 	}
 }
 
+func TestAnInstanceIsAsOldAsItsOldestSession(t *testing.T) {
+	i := NewInstance("pay-1", "u", 0, 10*time.Second)
+	i.LoggedIn(20 * time.Second)
+	if i.Since() != 10*time.Second {
+		t.Errorf("since %v after a later login, want 10 s", i.Since())
+	}
+	i.LoggedIn(-time.Second)
+	if i.Since() != -time.Second || i.Ramp(29*time.Second) != 1 {
+		t.Errorf("since %v and a ramp of %v after an earlier login, want -1 s and 1", i.Since(), i.Ramp(29*time.Second))
+	}
+}
+
 func TestFailingRisesFallsAndFades(t *testing.T) {
 	i := NewInstance("pay-1", "u", 0, 0)
 	end := func(now time.Duration, o Outcome, times int) {

@@ -44,6 +44,11 @@ func group(n int, weights ...uint32) []*governance.Instance {
 	return instances
 }
 
+// fresh returns an instance that is like i and logs in at time 0.
+func fresh(i *governance.Instance) *governance.Instance {
+	return governance.NewInstance(i.Name, i.UUID, i.Weight, 0)
+}
+
 // key returns a hash key that is different for each n.
 func key(n int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
 
@@ -205,8 +210,8 @@ func TestSlowStart(t *testing.T) {
 func TestGroupThatHasJustStarted(t *testing.T) {
 	forEach(t, func(t *testing.T, kind Kind, size int) {
 		instances := group(size, 100)
-		for _, i := range instances {
-			i.Since = 0
+		for n := range instances {
+			instances[n] = fresh(instances[n])
 		}
 		got := share(New(kind, instances, source()), 0, 4000*size, size)
 		for _, i := range instances {
@@ -218,7 +223,7 @@ func TestGroupThatHasJustStarted(t *testing.T) {
 func TestConcurrentPickAndDone(t *testing.T) {
 	forEach(t, func(t *testing.T, kind Kind, size int) {
 		instances := group(size, 100, 300)
-		instances[0].Since = 0
+		instances[0] = fresh(instances[0])
 		p := New(kind, instances, nil)
 		var all sync.WaitGroup
 		for worker := range 4 {
@@ -243,7 +248,7 @@ func TestConcurrentPickAndDone(t *testing.T) {
 func TestNoAllocations(t *testing.T) {
 	forEach(t, func(t *testing.T, kind Kind, size int) {
 		instances := group(size, 100, 300)
-		instances[3].Since = 0
+		instances[3] = fresh(instances[3])
 		p := New(kind, instances, source())
 		k, tried := key(7), instances[:2]
 		allocations := testing.AllocsPerRun(200, func() {

@@ -35,7 +35,7 @@ func newRoundRobin(s set) *roundRobin {
 	heaviest := 0.0
 	for _, m := range s.members {
 		heaviest = max(heaviest, m.weight)
-		if r.oldest == nil || m.instance.Since < r.oldest.Since {
+		if r.oldest == nil || m.instance.Since() < r.oldest.Since() {
 			r.oldest = m.instance
 		}
 	}

@@ -95,7 +95,8 @@ func TestRoundRobinOfNodesBeginsAnywhere(t *testing.T) {
 func TestRoundRobinNeverTurnsForEver(t *testing.T) {
 	// All turns belong to one that has just started, and its one in ten turns may be far away.
 	instances := group(200, 1)
-	instances[0].Weight, instances[0].Since = 1e9, 0
+	instances[0] = fresh(instances[0])
+	instances[0].Weight = 1e9
 	p := New(RoundRobin, instances, source()).(*roundRobin)
 	before := p.next.Load()
 	for range 100 {

@@ -298,7 +298,7 @@ func (r *Router) Registry(now time.Duration) []ModuleView {
 			v.Instances = append(v.Instances, InstanceView{
 				Instance: e.Instance, UUID: e.UUID, Group: e.Group, Weight: e.pick.Weight, Zone: e.Zone,
 				AppVersion: e.AppVersion, Needs: e.Needs, Node: e.node, Session: e.Session, Remote: e.Remote,
-				Since: e.pick.Since, Age: (now - e.pick.Since).Seconds(), Outstanding: e.pick.Outstanding(),
+				Since: e.pick.Since(), Age: (now - e.pick.Since()).Seconds(), Outstanding: e.pick.Outstanding(),
 				Failing: e.pick.Failing(now), Draining: e.Draining,
 			})
 		}
