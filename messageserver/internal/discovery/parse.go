@@ -187,7 +187,7 @@ func (p *parser) member(n *yaml.Node) Member {
 			m.Address = value.Value
 		default:
 			if m.Number, err = strconv.Atoi(value.Value); err != nil {
-				err = fmt.Errorf("is %q, must be a whole number from 0 to %d", value.Value, MaxNumber)
+				m.Number, err = -1, fmt.Errorf("is %q, must be a whole number from 0 to %d", value.Value, MaxNumber)
 			}
 		}
 		if err != nil {
