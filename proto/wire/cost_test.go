@@ -24,6 +24,10 @@ func costs() map[string]func() {
 	buffer := make([]byte, 0, 4096)
 	invoker := wire.AppendInvoker(nil, "web", "web-1", "10.0.0.1", "n1", 7)
 	stamped := wire.AppendCallStamp(append(append([]byte(nil), f.Header...), invoker...), 1, 2, 3)
+	crossing := f
+	crossing.Hops, crossing.RPCID = 1, 9
+	fromPeer := wire.AppendHopTime(wire.AppendReceiver(append([]byte(nil), answer...), "pay", "1", "u", "n2"), "n2", 100)
+	fromPeer = wire.AppendUnknown(wire.AppendRefusal(fromPeer, &wire.Refusal{Node: "n2", Hop: 2, RuleID: "r7", RuleVersion: 3, Try: []string{"n3"}}), "pay", "1", "u", "n2")
 	return map[string]func(){
 		"Decode": func() {
 			if _, _, err := wire.Decode(encoded, wire.MaxFrame); err != nil {
@@ -52,6 +56,16 @@ func costs() map[string]func() {
 		},
 		"CheckAnswer": func() {
 			if _, err := wire.CheckAnswer(wire.AppError, answer); err != nil {
+				panic(err)
+			}
+		},
+		"CheckPeerPrefix": func() {
+			if err := crossing.CheckPeerPrefix(); err != nil {
+				panic(err)
+			}
+		},
+		"CheckPeerAnswer": func() {
+			if err := wire.CheckPeerAnswer(wire.AppError, fromPeer); err != nil {
 				panic(err)
 			}
 		},
@@ -106,7 +120,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 
 func BenchmarkWire(b *testing.B) {
 	all := costs()
-	for _, name := range []string{"Decode", "CheckPrefix", "Walk", "WalkStamped", "Check", "CheckAnswer", "Append", "AppendStamp"} {
+	for _, name := range []string{"Decode", "CheckPrefix", "Walk", "WalkStamped", "Check", "CheckAnswer", "CheckPeerPrefix", "CheckPeerAnswer", "Append", "AppendStamp"} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -18,8 +18,8 @@ func badOption(format string, args ...any) *Error {
 	return &Error{Code: BadOption, Reason: fmt.Sprintf(format, args...)}
 }
 
-func tooLarge(format string, args ...any) *Error {
-	return &Error{Code: TooLarge, Reason: fmt.Sprintf(format, args...)}
+func headerTooLarge(size, limit int) *Error {
+	return &Error{Code: TooLarge, Reason: fmt.Sprintf("header has %d bytes, must have at most %d", size, limit)}
 }
 
 // clip shortens input for an error text, which must not carry more of it than needed.

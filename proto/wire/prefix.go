@@ -12,7 +12,7 @@ func (f *Frame) CheckPrefix() error {
 		return badRequest("a module sends no %s", f.Kind)
 	}
 	if len(f.Header) > MaxHeader && f.Kind != KindResponse { // an answer is replaced, see CheckAnswer
-		return tooLarge("header has %d bytes, must have at most %d", len(f.Header), MaxHeader)
+		return headerTooLarge(len(f.Header), MaxHeader)
 	}
 	switch f.Kind {
 	case KindRequest:

@@ -111,7 +111,7 @@ func requestType(num protowire.Number) (typ protowire.Type, known bool) {
 func (r *Request) Walk(h []byte, w Writer) error {
 	*r = Request{}
 	if w == ByModule && len(h) > MaxHeader {
-		return tooLarge("header has %d bytes, must have at most %d", len(h), MaxHeader)
+		return headerTooLarge(len(h), MaxHeader)
 	}
 	var once seen
 	var metadata entries

@@ -48,7 +48,7 @@ var responseTypes = [...]protowire.Type{
 // node may append its own. It does not allocate unless it refuses. The error is nil or an *Error.
 func CheckResponse(h []byte) error {
 	if len(h) > MaxHeader {
-		return tooLarge("header has %d bytes, must have at most %d", len(h), MaxHeader)
+		return headerTooLarge(len(h), MaxHeader)
 	}
 	var once seen
 	var details entries
@@ -61,32 +61,37 @@ func CheckResponse(h []byte) error {
 		if f.num >= FirstNodeField {
 			return badRequest("header: field %d is written by nodes only", f.num)
 		}
-		if int(f.num) >= len(responseTypes) {
-			continue
-		}
-		if f.typ != responseTypes[f.num] {
-			return badRequest("header: field %d has wire type %d, must be %d", f.num, f.typ, responseTypes[f.num])
-		}
-		if f.num != fieldDetails && !once.add(f.num) {
-			return badRequest("header: field %d stands twice", f.num)
-		}
-		switch f.num {
-		case fieldAppCode:
-			err = checkText("app_code", f.bytes, MaxName)
-		case fieldMessage:
-			err = checkText("message", f.bytes, MaxText)
-		case fieldResponseContentType:
-			err = checkPrintable("content_type", f.bytes, MaxContentType)
-		case fieldRetryAfterMS:
-			if f.n > 1<<32-1 {
-				err = badRequest("header: retry_after_ms is %d, must fit 32 bits", f.n)
-			}
-		case fieldDetails:
-			err = details.add("details", f.bytes)
-		}
-		if err != nil {
+		if err := checkAnswerField(f, &once, &details); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkAnswerField checks a field of a response that a module wrote. Those that are not known are passed on unseen.
+func checkAnswerField(f field, once *seen, details *entries) error {
+	if int(f.num) >= len(responseTypes) {
+		return nil
+	}
+	if f.typ != responseTypes[f.num] {
+		return badRequest("header: field %d has wire type %d, must be %d", f.num, f.typ, responseTypes[f.num])
+	}
+	if f.num != fieldDetails && !once.add(f.num) {
+		return badRequest("header: field %d stands twice", f.num)
+	}
+	switch f.num {
+	case fieldAppCode:
+		return checkText("app_code", f.bytes, MaxName)
+	case fieldMessage:
+		return checkText("message", f.bytes, MaxText)
+	case fieldResponseContentType:
+		return checkPrintable("content_type", f.bytes, MaxContentType)
+	case fieldRetryAfterMS:
+		if f.n > 1<<32-1 {
+			return badRequest("header: retry_after_ms is %d, must fit 32 bits", f.n)
+		}
+	case fieldDetails:
+		return details.add("details", f.bytes)
 	}
 	return nil
 }
