@@ -40,6 +40,7 @@ var house = []room{
 	{name: "messageserver/internal/session/...", may: []string{
 		"proto/*", "internal/frameconn", "internal/scram", "governance", "messageserver/internal/router",
 	}},
+	{name: "messageserver/internal/peer/registry", may: []string{"proto/*", "messageserver/internal/router"}},
 	{name: "messageserver/internal/peer/...", may: []string{
 		"proto/*", "internal/frameconn", "internal/scram", "messageserver/internal/router",
 	}},
@@ -143,8 +144,8 @@ var graphLimits = []limit{
 
 // clockless are the rooms to which time is a parameter, goroutineless those that start nothing.
 var (
-	clockless     = []string{"governance/..."}
-	goroutineless = []string{"governance/...", "proto/wire"}
+	clockless     = []string{"governance/...", "messageserver/internal/peer/registry"}
+	goroutineless = []string{"governance/...", "proto/wire", "messageserver/internal/peer/registry"}
 )
 
 var clock = map[string][]string{
