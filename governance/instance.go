@@ -33,7 +33,7 @@ type Instance struct {
 	// Static after construction.
 	Name   string
 	UUID   string
-	Weight uint32        // never 0
+	Weight uint32 // never 0
 	hash   uint64
 
 	since atomic.Int64 // when the instance logged in, on this node's clock; moved back by LoggedIn

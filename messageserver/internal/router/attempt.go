@@ -2,39 +2,74 @@ package router
 
 import (
 	"errors"
+	"slices"
 	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/twohop/twohop/governance"
 	"github.com/twohop/twohop/proto/wire"
 )
 
-// pick chooses the next instance for a call, or nil. A named instance is offered a call once.
-func (r *Router) pick(b *Batch, c *Call) *entry {
-	s, one := c.method.chooser(&c.Request)
-	var e *entry
-	switch {
-	case one != nil:
-		if c.ntried > 0 {
-			return nil
+// choose finds where the next attempt goes, and counts it at the instance: to another path of the instance that the last one
+// was for and did not reach, else to another instance. Nil is nobody.
+func (r *Router) choose(b *Batch, c *Call) (*entry, *path) {
+	m := c.method
+	if c.again != nil {
+		e := m.module.byPick[c.again]
+		c.again = nil
+		if e != nil && e.choosable() {
+			if p := c.way(e); p != nil {
+				e.pick.Begin()
+				c.picker = nil
+				return e, p
+			}
 		}
-		one.pick.Begin()
-		c.picker, e = nil, one
-	case s == nil:
-		return nil
-	default:
-		c.picker = s.pickers[c.Request.Balance]
-		i := c.picker.Pick(b.Now, governance.Choice{HashKey: c.Request.HashKey, Tried: c.tried[:c.ntried]})
-		if i == nil {
-			return nil
-		}
-		e = c.method.module.byPick[i]
 	}
-	if c.ntried < maxTried {
+	s, one := m.chooser(&c.Request)
+	for c.ntried < maxTried {
+		e := one
+		switch {
+		case one != nil:
+			if c.hasTried(one.pick) {
+				return nil, nil
+			}
+			one.pick.Begin()
+			c.picker = nil
+		case s == nil:
+			return nil, nil
+		default:
+			c.picker = s.picker(c.Request.Balance)
+			i := c.picker.Pick(b.Now, governance.Choice{HashKey: c.Request.HashKey, Tried: c.tried[:c.ntried]})
+			if i == nil {
+				return nil, nil
+			}
+			e = m.module.byPick[i]
+		}
 		c.tried[c.ntried] = e.pick
 		c.ntried++
+		if p := c.way(e); p != nil {
+			return e, p
+		}
+		c.done(b, e, governance.Local) // it was tried under another name, or as another process
 	}
-	return e
+	return nil, nil
 }
+
+// way returns the first path of an instance that the call has not tried and whose session has the method, or nil.
+func (c *Call) way(e *entry) *path {
+	for i := range e.paths[:e.usable] {
+		p := &e.paths[i]
+		reg := p.claim.reg
+		if slices.Contains(c.paths[:c.npaths], reg.Session) || e.methods == nil && !c.method.in(reg.Methods) {
+			continue
+		}
+		return p
+	}
+	return nil
+}
+
+func (c *Call) hasTried(i *governance.Instance) bool { return slices.Contains(c.tried[:c.ntried], i) }
 
 // done tells the balancer how an attempt ended.
 func (c *Call) done(b *Batch, e *entry, o governance.Outcome) {
@@ -45,33 +80,52 @@ func (c *Call) done(b *Batch, e *entry, o governance.Outcome) {
 	c.picker.Done(b.Now, e.pick, o)
 }
 
-// outcomeOf translates an instance's answer for the balancer. What the caller brought about (a bad body, a spent budget, a
-// cancel) says nothing about the instance.
-func outcomeOf(code wire.Code) governance.Outcome {
-	switch code.Class() {
+// outcomeOf translates how an attempt ended for the balancer. What the caller brought about (a bad body, a spent budget, a
+// cancel) says nothing about the instance; nor does what a node refused, or a link that was lost.
+func (p *path) outcomeOf(e *End) governance.Outcome {
+	switch e.Code.Class() {
 	case wire.Success:
 		return governance.Succeeded
 	case wire.Executed:
 		return governance.Failed
 	case wire.Unknown:
+		if p.claim.home == nil && e.Hops == 0 {
+			return governance.Local
+		}
 		return governance.Unknown
 	}
-	if code == wire.Overloaded || code == wire.Draining || code == wire.StaleRoute {
-		return governance.Refused
+	refused := e.Code == wire.Overloaded || e.Code == wire.Draining || e.Code == wire.StaleRoute
+	if e.Unsent || !refused || p.claim.home == nil && madeByNode(e.Header) {
+		return governance.Local
 	}
-	return governance.Local
+	return governance.Refused
 }
 
-// frame returns the request as it goes to e.
-func (c *Call) frame(e *entry, id uint64, left time.Duration) wire.Frame {
-	wire.SetTarget(c.header, e.Session)
+// madeByNode reports whether a response's header says which node made it. Modules cannot write that.
+func madeByNode(h []byte) bool {
+	const fieldNode = 1000
+	for len(h) > 0 {
+		num, _, n := protowire.ConsumeField(h)
+		if n < 0 {
+			return false
+		}
+		if num == fieldNode {
+			return true
+		}
+		h = h[n:]
+	}
+	return false
+}
+
+// frame returns the request as it goes over p, but for the call_id.
+func (c *Call) frame(p *path, left time.Duration) wire.Frame {
+	wire.SetTarget(c.header, p.claim.reg.Session)
 	return wire.Frame{
 		Kind:     wire.KindRequest,
 		Flags:    c.Flags,
 		Attempt:  uint8(min(int(c.Attempt)+c.retries, 255)),
 		Hops:     1,
-		BudgetMS: uint32(min(max(left/time.Millisecond, 1), 1<<32-1)),
-		CallID:   id,
+		BudgetMS: budgetMS(left),
 		RPCID:    c.RPCID,
 		Header:   c.header,
 		Body:     c.body,
@@ -81,17 +135,17 @@ func (c *Call) frame(e *entry, id uint64, left time.Duration) wire.Frame {
 // attempt sends the call to an instance, or settles it with the given refusal where none is left. The caller has the turn
 // and gives it away.
 func (r *Router) attempt(b *Batch, c *Call, code wire.Code, why string) {
-	for c.ntried < maxTried {
+	for c.offers < maxOffers && c.npaths < maxPaths {
 		left := c.deadline - b.Now
 		if left <= 0 && !c.runLate {
 			code, why = wire.Expired, "the budget was spent before an instance was chosen"
 			break
 		}
-		e := r.pick(b, c)
+		e, p := r.choose(b, c)
 		if e == nil {
 			break
 		}
-		stopped, err := r.send(b, c, e, left)
+		stopped, err := r.send(b, c, e, p, left)
 		if stopped != 0 {
 			code, why = stopped, "the call was interrupted before it was sent"
 			break
@@ -102,40 +156,48 @@ func (r *Router) attempt(b *Batch, c *Call, code wire.Code, why string) {
 		case errors.Is(err, ErrGone):
 			code, why = wire.NoInstance, "the connection of every instance that was asked is closing"
 		default:
+			c.offers++
 			code, why = wire.Overloaded, "the queue of every instance that was asked is full"
 		}
+		if !r.lookAgain(c, e) {
+			break
+		}
 	}
-	r.refuse(b, c, code, why)
+	r.refuseAll(b, c, code, why)
 }
 
-// send gives one attempt to e. Without an error, and not stopped, it is sent, and the turn is given away. stopped is why the
-// call was interrupted meanwhile.
-//
-// The call's lock is held while the attempt is queued, the one place where a lock is held and another room entered: who
-// wants to end the call finds it either not sent or sent, with its slot. Targets never wait for a call's lock.
-func (r *Router) send(b *Batch, c *Call, e *entry, left time.Duration) (stopped wire.Code, err error) {
-	target := e.target
+// lookAgain takes the table as it is now, for an attempt that follows one that did not reach e: its other paths come first.
+func (r *Router) lookAgain(c *Call, e *entry) bool {
+	meth, code, _ := r.lookup(&c.Request)
+	if code != wire.OK {
+		return false
+	}
+	c.method, c.again = meth, e.pick
+	return true
+}
+
+// send gives one attempt to e over p. Without an error, and not stopped, it is sent, and the turn is given away. stopped is why
+// the call was interrupted meanwhile.
+func (r *Router) send(b *Batch, c *Call, e *entry, p *path, left time.Duration) (stopped wire.Code, err error) {
+	c.paths[c.npaths] = p.claim.reg.Session
+	c.npaths++
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.why != 0 {
 		c.done(b, e, governance.Local)
 		return c.why, nil
 	}
-	err = ErrGone
-	c.turn++
-	if id, ok := target.Slots().Take(Ticket{c, c.turn}); ok {
-		b.frame = c.frame(e, id, left)
-		if err = target.Send(b, &b.frame, c.runLate); err == nil {
-			c.phase, c.entry, c.slotID = underWay, e, id
-			c.starts++
-			if c.nhad < maxTried {
-				c.had[c.nhad] = e.pick
-				c.nhad++
-			}
-			return 0, nil
-		}
-		target.Slots().Release(id)
+	b.frame = c.frame(p, left)
+	if err := c.queueLocked(b, p.via); err != nil {
+		c.done(b, e, governance.Local)
+		return 0, err
 	}
-	c.done(b, e, governance.Local)
-	return 0, err
+	c.entry, c.path = e, p
+	c.starts++
+	c.offers++
+	if c.nhad < maxTried && !slices.Contains(c.had[:c.nhad], e.pick) {
+		c.had[c.nhad] = e.pick
+		c.nhad++
+	}
+	return 0, nil
 }

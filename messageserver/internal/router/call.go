@@ -29,8 +29,12 @@ type Answer struct {
 // rerouted.
 const keepLimit = 64 << 10
 
-// maxTried bounds how many instances a call is offered to, between two waits.
-const maxTried = 5
+// Bounds of what is tried for one call between two waits. Whose connection is gone did not get an offer.
+const (
+	maxOffers = 5  // attempts that were sent, or found no room
+	maxTried  = 16 // instances
+	maxPaths  = 32
+)
 
 // phase is where a call stands. It is guarded by Call.mu.
 type phase uint8
@@ -43,8 +47,9 @@ const (
 	waiting                  // for the back-off to pass, nobody has the turn
 )
 
-// Call is one call at its ingress. Its origin gets it from Router.Call, fills the exported fields, and gives it away with
-// Submit.
+// Call is one call in this node's hands: at its ingress, in transit to a session of this node, or a question of the node
+// itself. Its origin gets it from Router.Call, fills the exported fields, and gives it away with Router.Submit, Local.Submit
+// or Router.Ask.
 type Call struct {
 	// Set by the origin before Submit, then static.
 	Origin  Origin
@@ -54,9 +59,9 @@ type Call struct {
 	Arrived time.Duration // see frameconn.Conn.Arrived
 	Budget  time.Duration // what the caller gave, 0 = none
 	Attempt uint8         // as it arrived
-	Caller  *Caller       // who calls
-	Stamp   []byte        // wire.AppendInvoker of the caller's session
-	Request wire.Request  // the walked header; aliases what Keep copied
+	Caller  *Caller       // who calls; at the ingress only
+	Stamp   []byte        // wire.AppendInvoker of the caller's session; not in transit
+	Request wire.Request  // the walked header; aliases what Keep copied, or what Borrow was given
 
 	// Owned by whoever has the turn.
 	header   []byte // kept header with stamps; its last 8 bytes are the target
@@ -66,10 +71,17 @@ type Call struct {
 	keptSize int64  // what it counts for in Router.kept
 	deadline time.Duration
 	runLate  bool
+	local    *Local // in transit: who settles it
+	home     *home  // in transit: whom it is for
+	asked    bool   // it is a question
 	method   *method
 	picker   governance.Picker
+	offers   int
 	tried    [maxTried]*governance.Instance
 	ntried   int
+	paths    [maxPaths]uint64 // the sessions that were tried
+	npaths   int
+	again    *governance.Instance           // whose other paths come first
 	had      [maxTried]*governance.Instance // to whom an attempt was sent
 	nhad     int
 	reroutes int
@@ -87,7 +99,9 @@ type Call struct {
 	turn   uint64 // one per attempt
 	phase  phase
 	why    wire.Code // EXPIRED or CANCELLED once the call was interrupted
-	entry  *entry    // whom the attempt under way went to
+	entry  *entry    // at the ingress: whom the attempt under way is for
+	path   *path     // and by which way it went
+	target Target    // where it went
 	slotID uint64    // and its id there
 }
 
@@ -117,6 +131,14 @@ func (c *Call) Keep(f *wire.Frame) error {
 		return err
 	}
 	return c.Request.Check(f)
+}
+
+// Borrow takes a request of another node, whose header carries the stamps, and walks it. Nothing is copied: the frame's bytes
+// must stay as they are until Local.Submit or Local.OneWay returns. The error is nil or a *wire.Error.
+func (c *Call) Borrow(f *wire.Frame) error {
+	c.header, c.body = f.Header, f.Body
+	c.Flags, c.Attempt = f.Flags, f.Attempt
+	return c.Request.Walk(f.Header, wire.ByNode)
 }
 
 // stamp appends the ingress node's fields and the body behind what Keep copied.
@@ -151,20 +173,62 @@ func (t Ticket) take() (why wire.Code, ok bool) {
 	return c.why, true
 }
 
+// queueLocked gives b.frame to a target as the attempt under way. Without an error the turn is given away with the lock.
+//
+// This is the one place where a lock is held and another room entered: who wants to end the call finds it either not sent or
+// sent, with its slot. Targets never wait for a call's lock.
+func (c *Call) queueLocked(b *Batch, t Target) error {
+	c.turn++
+	id, ok := t.Slots().Take(Ticket{c, c.turn})
+	if !ok {
+		return ErrGone
+	}
+	b.frame.CallID = id
+	if err := t.Send(b, &b.frame, c.runLate); err != nil {
+		t.Slots().Release(id)
+		return err
+	}
+	c.phase, c.target, c.slotID = underWay, t, id
+	return nil
+}
+
+// stop marks a call as interrupted and says where it stood, and where its attempt is. ok is false if the call is over, or was
+// interrupted before.
+func (c *Call) stop(life uint64, why wire.Code) (was phase, t Target, id uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life != life || c.why != 0 {
+		return idle, nil, 0, false
+	}
+	c.why = why
+	was = c.phase
+	switch was {
+	case underWay:
+		c.phase = interrupted
+	case waiting:
+		c.phase = routing
+	}
+	return was, c.target, c.slotID, true
+}
+
+// budgetMS returns what is left as a frame carries it: never 0, which would be no budget.
+func budgetMS(left time.Duration) uint32 { return uint32(min(max(left/time.Millisecond, 1), 1<<32-1)) }
+
 // reset ends this use of the value.
 func (c *Call) reset() {
 	c.mu.Lock()
 	c.life++
 	c.turn++
 	c.phase, c.why = idle, 0
-	c.entry, c.slotID = nil, 0
+	c.entry, c.path, c.target, c.slotID = nil, nil, nil, 0
 	c.mu.Unlock()
 	c.Origin, c.Caller, c.Stamp, c.method, c.picker, c.budget = nil, nil, nil, nil, nil, nil
+	c.local, c.home, c.asked, c.again = nil, nil, false, nil
 	c.Request = wire.Request{}
 	c.header, c.body, c.kept, c.keptSize = nil, nil, false, 0
 	clear(c.tried[:c.ntried])
 	clear(c.had[:c.nhad])
-	c.nhad = 0
+	c.nhad, c.npaths, c.offers = 0, 0, 0
 	c.denied = false
 	c.ntried, c.reroutes, c.retries, c.starts, c.unknown = 0, 0, 0, 0, 0
 	c.lost = c.lost[:0]

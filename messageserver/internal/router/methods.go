@@ -128,3 +128,6 @@ func (c Contract) merge(d Contract) Contract {
 	c.DefaultTimeoutMS = max(c.DefaultTimeoutMS, d.DefaultTimeoutMS)
 	return c
 }
+
+// noMethods is the empty set.
+var noMethods = NewMethods(nil)

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,12 @@ type Options struct {
 	MaxInFlight    int           // calls at once; default 200,000
 	MaxKept        int64         // bytes of requests kept for another attempt; default 256 MiB
 	Retry          retry.Options
+
+	// Changed is called when Changes has something, from any goroutine and without a lock held. It must not block.
+	Changed func()
+	// Try chooses, of all nodes, those that a caller may try whose call fits instances of the owners only, to none of which this
+	// node is connected. It must not block.
+	Try func(owners []string) []string
 }
 
 func (o Options) withDefaults() Options {
@@ -47,10 +54,12 @@ type Router struct {
 	kept     atomic.Int64
 	counters Counters
 
+	directory *directory
+	local     Local
+
 	// Guarded by mu.
 	mu      sync.Mutex
 	callers map[string]*Caller
-	modules map[uint64]string // by session of this node
 }
 
 // Counters say what a router has done. Every call submitted is in exactly one of the four classes once it is settled.
@@ -64,23 +73,52 @@ type Counters struct {
 	Retries       atomic.Uint64
 	RetriesDenied atomic.Uint64 // because the retry budget of the caller at the module was used up
 	Stale         atomic.Uint64 // ends that came after another one
+	StaleRoutes   atomic.Uint64 // attempts at other nodes that did not have the session any more
+	NoRoutes      atomic.Uint64 // calls whose instances are all at nodes that are not connected
 	Registrations atomic.Uint64
-	Replaced      atomic.Uint64
+	Replaced      atomic.Uint64 // sessions of this node that have lost their name
+	HoldDowns     atomic.Uint64 // names that processes took from each other too often
+
+	Transit Transit
+	Asked   Passed // questions of this node to others
+}
+
+// Passed says what became of calls of one kind. Every one is in one of the four classes once it is settled.
+type Passed struct {
+	Submitted atomic.Uint64
+	Settled   [4]atomic.Uint64 // by wire.Class
+}
+
+// Transit counts the calls that came from other nodes, for sessions of this one.
+type Transit struct {
+	Passed
+	StaleRoutes   atomic.Uint64                   // of those refused: the session is gone, or another's
+	OneWay        atomic.Uint64                   // one-way calls handed to a session
+	OneWayRefused [wire.MaxCode + 1]atomic.Uint64 // one-way calls dropped, by code
 }
 
 // New returns a router whose clock is now.
 func New(opts Options, now func() time.Duration) *Router {
-	r := &Router{opts: opts.withDefaults(), now: now, callers: make(map[string]*Caller), modules: make(map[uint64]string)}
+	r := &Router{opts: opts.withDefaults(), now: now, callers: make(map[string]*Caller), directory: newDirectory(opts.Node)}
 	r.retry = retry.New(r.opts.Retry)
 	r.calls.New = newCall
 	r.table.Store(&table{modules: map[string]*module{}})
+	r.local = Local{
+		node: r.opts.Node, most: int64(r.opts.MaxInFlight), others: &r.inFlight, now: now, calls: &r.calls, wheel: &r.wheel,
+		counters: &r.counters.Transit, stale: &r.counters.Stale,
+	}
+	r.local.homes.Store(&map[uint64]*home{})
 	return r
 }
 
 // Counters returns the counters, which go on counting.
 func (r *Router) Counters() *Counters { return &r.counters }
 
-// InFlight returns how many calls are submitted and not settled, and how many bytes of requests are kept for them.
+// Local returns what a frame from another node may reach.
+func (r *Router) Local() *Local { return &r.local }
+
+// InFlight returns how many calls of this node's modules, and questions of the node itself, are submitted and not settled, and
+// how many bytes of requests are kept for them.
 func (r *Router) InFlight() (calls, keptBytes int64) { return r.inFlight.Load(), r.kept.Load() }
 
 // Call returns an empty call to fill and Submit, or to give back with Drop.
@@ -97,10 +135,11 @@ func (r *Router) Tick(now time.Duration) (next time.Duration) {
 	b := Batch{Now: now}
 	armed := r.wheel.advance(now, func(c *Call, life uint64) { r.due(&b, c, life) })
 	b.Flush()
+	next = r.tend(now)
 	if armed {
-		return now + wheelTick
+		next = now + wheelTick
 	}
-	return now + time.Hour
+	return next
 }
 
 // Submit takes over a call that Keep has taken. receivedAt is Unix time in µs, for audit only.
@@ -109,7 +148,7 @@ func (r *Router) Submit(b *Batch, c *Call, receivedAt uint64) {
 	c.mu.Lock()
 	c.phase = routing
 	c.mu.Unlock()
-	if r.inFlight.Add(1) > int64(r.opts.MaxInFlight) {
+	if r.inFlight.Add(1)+r.local.inFlight.Load() > int64(r.opts.MaxInFlight) {
 		r.refuse(b, c, wire.Overloaded, "the node has too many calls in flight")
 		return
 	}
@@ -186,7 +225,7 @@ func (r *Router) lookup(req *wire.Request) (m *method, code wire.Code, why strin
 func (m *method) chooser(req *wire.Request) (s *set, one *entry) {
 	if len(req.Instance) > 0 {
 		e := m.module.byName[string(req.Instance)]
-		if e == nil || e.Draining || len(req.Group) > 0 && e.Group != string(req.Group) {
+		if e == nil || !e.choosable() || !e.inGroup(req.Group) || !e.has(m) {
 			return nil, nil
 		}
 		return nil, e
@@ -222,18 +261,32 @@ func (r *Router) oneWay(b *Batch, c *Call, receivedAt uint64) wire.Code {
 		return wire.Expired
 	}
 	code = wire.NoInstance
-	for c.ntried < maxTried {
-		e := r.pick(b, c)
+	for c.offers < maxOffers && c.npaths < maxPaths {
+		e, p := r.choose(b, c)
 		if e == nil {
-			return code
+			break
 		}
-		b.frame = c.frame(e, 0, left)
-		err := e.target.Send(b, &b.frame, c.runLate)
+		c.paths[c.npaths] = p.claim.reg.Session
+		c.npaths++
+		c.offers++
+		b.frame = c.frame(p, left)
+		err := p.via.Send(b, &b.frame, c.runLate)
 		c.done(b, e, governance.Local) // nothing will ever be heard of it
 		if err == nil {
 			return wire.OK
 		}
 		code = wire.Overloaded
+		if errors.Is(err, ErrGone) {
+			c.offers--
+			code = wire.NoInstance
+		}
+		if !r.lookAgain(c, e) {
+			break
+		}
+	}
+	if code == wire.NoInstance && len(c.method.nodesAway(&c.Request)) > 0 {
+		r.counters.NoRoutes.Add(1)
+		code = wire.NoRoute
 	}
 	return code
 }

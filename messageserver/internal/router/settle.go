@@ -28,11 +28,18 @@ func (r *Router) End(b *Batch, t Ticket, e *End) {
 		return
 	}
 	c := t.call
-	outcome := outcomeOf(e.Code)
-	if e.Unsent {
-		outcome = governance.Local
+	switch {
+	case c.local != nil:
+		c.local.end(b, c, e)
+		return
+	case c.asked:
+		r.endQuestion(b, c, e)
+		return
 	}
-	c.done(b, c.entry, outcome)
+	c.done(b, c.entry, c.path.outcomeOf(e))
+	if e.Code == wire.StaleRoute && c.path.claim.home == nil {
+		r.counters.StaleRoutes.Add(1)
+	}
 	if e.Unsent || e.Code.Class() == wire.NotExecuted {
 		c.starts--
 	}
@@ -61,7 +68,7 @@ func (r *Router) next(b *Batch, c *Call, e *End, why wire.Code) (retry.Action, t
 		Retries:     c.retries,
 		MaxAttempts: int(c.Request.MaxAttempts),
 		Arrived:     c.Attempt,
-		Idempotent:  c.Request.Options&wire.Idempotent != 0 && c.entry.Methods.ByName[c.method.name].Idempotent,
+		Idempotent:  c.Request.Options&wire.Idempotent != 0 && c.path.claim.reg.Methods.ByName[c.method.name].Idempotent,
 		Remaining:   c.deadline - b.Now,
 	}
 	switch {
@@ -73,7 +80,7 @@ func (r *Router) next(b *Batch, c *Call, e *End, why wire.Code) (retry.Action, t
 	case e.Code.Class() == wire.Unknown:
 		f.End = retry.MayHaveRun
 	}
-	if f.End == retry.Final || f.End != retry.MayHaveRun && !r.another(c) {
+	if f.End == retry.Final || f.End != retry.MayHaveRun && !r.another(c, f.End == retry.NotStarted) {
 		return retry.GiveUp, 0
 	}
 	action, wait := r.retry.Next(c.budget, f, random())
@@ -85,13 +92,21 @@ func (r *Router) next(b *Batch, c *Call, e *End, why wire.Code) (retry.Action, t
 }
 
 // another reports whether there is somebody to reroute a call to, by the table as it is now: that an attempt was not
-// started often means that it has changed. Where there is nobody, the caller gets what the instance said.
-func (r *Router) another(c *Call) bool {
+// started often means that it has changed. One that did not reach its instance may get there by another path. Where there is
+// nobody, the caller gets what the instance said.
+func (r *Router) another(c *Call, otherPath bool) bool {
 	meth, code, _ := r.lookup(&c.Request)
 	if code != wire.OK {
 		return false
 	}
-	c.method = meth
+	c.method, c.again = meth, nil
+	if c.offers >= maxOffers || c.npaths == maxPaths {
+		return false
+	}
+	if e := meth.module.byPick[c.entry.pick]; otherPath && e != nil && e.choosable() && c.way(e) != nil {
+		c.again = e.pick
+		return true
+	}
 	return r.untried(c)
 }
 
@@ -137,15 +152,19 @@ func (r *Router) again(b *Batch, c *Call) {
 	if !r.untried(c) {
 		c.ntried = 0
 	}
+	c.npaths, c.offers, c.again = 0, 0, nil
 	r.wheel.arm(&c.timer, c.life, c.deadline)
 	r.attempt(b, c, wire.NoInstance, "no instance is left for another attempt")
 }
 
 // untried reports whether there is an instance that has not had the call.
 func (r *Router) untried(c *Call) bool {
-	s, _ := c.method.chooser(&c.Request)
+	s, one := c.method.chooser(&c.Request)
+	if one != nil {
+		return !c.hasTried(one.pick)
+	}
 	return s != nil && c.ntried < maxTried && slices.ContainsFunc(s.instances, func(i *governance.Instance) bool {
-		return !slices.Contains(c.tried[:c.ntried], i)
+		return !c.hasTried(i)
 	})
 }
 
@@ -166,7 +185,7 @@ func (r *Router) due(b *Batch, c *Call, life uint64) {
 		c.phase = routing
 		why := c.why
 		c.mu.Unlock()
-		c.entry.target.Slots().Release(c.slotID)
+		c.target.Slots().Release(c.slotID)
 		r.giveUp(b, c, why)
 	case phase == underWay:
 		c.mu.Unlock()
@@ -184,8 +203,15 @@ func (r *Router) giveUp(b *Batch, c *Call, why wire.Code) {
 	if why == wire.Cancelled {
 		code, outcome = wire.CancelledRunning, governance.Local
 	}
-	c.done(b, c.entry, outcome)
-	r.settle(b, c, &End{Code: code})
+	switch {
+	case c.local != nil:
+		c.local.end(b, c, &End{Code: code})
+	case c.asked:
+		r.endQuestion(b, c, &End{Code: code})
+	default:
+		c.done(b, c.entry, outcome)
+		r.settle(b, c, &End{Code: code})
+	}
 }
 
 // Cancel ends a call early: CANCELLED because its caller gave it up, EXPIRED because its time is up by the caller's own
@@ -194,26 +220,15 @@ func (r *Router) Cancel(b *Batch, c *Call, life uint64, why wire.Code) { r.inter
 
 // interrupt sends a CANCEL after an attempt and waits for what comes of it.
 func (r *Router) interrupt(b *Batch, c *Call, life uint64, why wire.Code) {
-	c.mu.Lock()
-	if c.life != life || c.why != 0 {
-		c.mu.Unlock()
+	was, target, id, ok := c.stop(life, why)
+	if !ok {
 		return
 	}
-	c.why = why
-	phase, e, id := c.phase, c.entry, c.slotID
-	switch phase {
-	case underWay:
-		c.phase = interrupted
-	case waiting:
-		c.phase = routing
-	}
-	c.mu.Unlock()
-	switch phase {
+	switch was {
 	case waiting:
 		r.refuse(b, c, why, "the call was interrupted while it waited for another attempt")
 	case underWay:
 		r.wheel.arm(&c.timer, life, b.Now+grace)
-		target := e.target
 		if !target.Cancel(b, id, why) {
 			return
 		}
@@ -226,14 +241,14 @@ func (r *Router) interrupt(b *Batch, c *Call, life uint64, why wire.Code) {
 // noteUnknown remembers an attempt that may have run.
 func (r *Router) noteUnknown(c *Call, code wire.Code) {
 	c.unknown = code
-	e := c.entry
-	c.lost = wire.AppendUnknown(c.lost, e.Module, e.Instance, e.UUID, e.node)
+	reg := c.path.claim.reg
+	c.lost = wire.AppendUnknown(c.lost, reg.Module, reg.Instance, reg.UUID, c.path.claim.owner.node)
 }
 
 // settle ends a call with the end of its last attempt. The caller has the turn, and the call is gone afterwards.
 func (r *Router) settle(b *Batch, c *Call, e *End) {
 	if e.Unsent || e.Code == wire.StaleRoute {
-		r.refuse(b, c, notExecuted(e), "the attempt was not started, and there is no other one")
+		r.refuseAll(b, c, notExecuted(e), "the attempt was not started, and there is no other one")
 		return
 	}
 	switch class := e.Code.Class(); {
@@ -279,10 +294,11 @@ func (r *Router) appendFacts(b *Batch, c *Call, code wire.Code, answered bool) [
 		h = append(h, c.lost...)
 	}
 	if c.Flags&wire.FlagWantReceiver != 0 {
-		if e := c.entry; answered {
-			h = wire.AppendReceiver(h, e.Module, e.Instance, e.UUID, e.node)
+		if answered && c.path.claim.home != nil { // else the node that has the session has said it
+			reg := c.path.claim.reg
+			h = wire.AppendReceiver(h, reg.Module, reg.Instance, reg.UUID, r.opts.Node)
 		}
-		h = wire.AppendHopTime(h, r.opts.Node, uint32(min(max(r.now()-c.Arrived, 0)/time.Microsecond, 1<<32-1)))
+		h = wire.AppendHopTime(h, r.opts.Node, c.micros(r.now()))
 	}
 	if c.starts > 1 {
 		h = wire.AppendAttempts(h, uint32(c.starts))
@@ -291,13 +307,32 @@ func (r *Router) appendFacts(b *Batch, c *Call, code wire.Code, answered bool) [
 	return h
 }
 
+// refuseAll refuses a call for which nobody is left. Where somebody would be if this node reached all others, it says so, and
+// which nodes may do.
+func (r *Router) refuseAll(b *Batch, c *Call, code wire.Code, why string) {
+	if code == wire.NoInstance {
+		if meth, found, _ := r.lookup(&c.Request); found == wire.OK {
+			if owners := meth.nodesAway(&c.Request); len(owners) > 0 {
+				var try []string
+				if r.opts.Try != nil {
+					try = r.opts.Try(owners)
+				}
+				r.counters.NoRoutes.Add(1)
+				r.refuse(b, c, wire.NoRoute, "the instances that fit are at nodes that this one is not connected to", try...)
+				return
+			}
+		}
+	}
+	r.refuse(b, c, code, why)
+}
+
 // refuse ends a call with an answer of this node. The caller has the turn, and the call is gone afterwards.
-func (r *Router) refuse(b *Batch, c *Call, code wire.Code, why string) {
+func (r *Router) refuse(b *Batch, c *Call, code wire.Code, why string, try ...string) {
 	if c.unknown != 0 && code.Class() == wire.NotExecuted {
 		why = "an earlier attempt may have run, another one ended " + code.String() + ": " + why
 		code = c.unknown
 	}
-	b.scratch = wire.AppendRefusal(b.scratch[:0], &wire.Refusal{Message: why, Node: r.opts.Node, Hop: 1})
+	b.scratch = wire.AppendRefusal(b.scratch[:0], &wire.Refusal{Message: why, Node: r.opts.Node, Hop: 1, Try: try})
 	b.answer = Answer{Code: code, Hops: 1, Header: r.appendFacts(b, c, code, false)}
 	r.finish(b, c)
 }
@@ -306,11 +341,20 @@ func (r *Router) refuse(b *Batch, c *Call, code wire.Code, why string) {
 func (r *Router) finish(b *Batch, c *Call) {
 	a := &b.answer
 	r.wheel.disarm(&c.timer, c.life)
-	r.counters.Settled[a.Code.Class()].Add(1)
-	r.counters.Codes[a.Code].Add(1)
+	if c.asked {
+		r.counters.Asked.Settled[a.Code.Class()].Add(1)
+	} else {
+		r.counters.Settled[a.Code.Class()].Add(1)
+		r.counters.Codes[a.Code].Add(1)
+	}
 	r.kept.Add(-c.keptSize)
 	r.inFlight.Add(-1)
 	c.Origin.Answer(b, c, a)
 	*a = Answer{}
 	r.Drop(c)
+}
+
+// micros returns how long the call has been in this node's hands, as an answer says it.
+func (c *Call) micros(now time.Duration) uint32 {
+	return uint32(min(max(now-c.Arrived, 0)/time.Microsecond, 1<<32-1))
 }
