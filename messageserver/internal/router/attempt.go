@@ -195,6 +195,11 @@ func (r *Router) send(b *Batch, c *Call, e *entry, p *path, left time.Duration) 
 	c.entry, c.path = e, p
 	c.starts++
 	c.offers++
+	if p.claim.home != nil {
+		r.counters.OneHop.Add(1)
+	} else {
+		r.counters.TwoHop.Add(1)
+	}
 	if c.nhad < maxTried && !slices.Contains(c.had[:c.nhad], e.pick) {
 		c.had[c.nhad] = e.pick
 		c.nhad++

@@ -14,8 +14,11 @@ const (
 	takeovers      = 5                // more than so many
 	takeoverWindow = 60 * time.Second // in so long
 	holdDown       = 60 * time.Second // for so long
-	handover       = time.Second      // a process that comes later after the other one is no takeover
 )
+
+// linger is how long a name that nobody claims is kept, with what balancing knows of its last process: a process that comes
+// back so soon goes on where it was.
+const linger = time.Second
 
 // name is a (module, instance) and who claims it. All fields but the first two are guarded by directory.mu.
 type name struct {
@@ -24,12 +27,10 @@ type name struct {
 	claims  []*claim
 	picks   []*governance.Instance // of the processes that have had the name and may still be there
 	holder  string                 // the process that had it last
-	left    time.Duration          // when that one's last session ended, if abandoned
+	left    time.Duration          // when the last claim went, if there is none
 	entry   *entry                 // what tables say of it, nil if nobody claims it
 	feud    *feud                  // nil if it was not taken of late
 	touched bool                   // by the edit under way
-
-	abandoned bool // by its holder
 }
 
 // feud is the history of a name that processes take from each other.
@@ -40,26 +41,24 @@ type feud struct {
 
 // resolveLocked decides who has a name, and builds what tables say of it.
 func (d *directory) resolveLocked(e *edit, n *name) {
+	claimed := n.entry != nil
 	best := n.bestLocked()
 	if best != nil && best.routeLocked() != nil {
 		n.takeLocked(e, best.reg.UUID)
 		d.tellLocked(e, n, best)
 	}
-	switch {
-	case slices.ContainsFunc(n.claims, func(c *claim) bool { return c.reg.UUID == n.holder }):
-		n.abandoned = false
-	case !n.abandoned:
-		n.abandoned, n.left = true, e.now
-	}
 	if n.entry = nil; best != nil {
 		n.entry = n.buildLocked(d, best.reg.UUID)
 	}
 	n.picks = slices.DeleteFunc(n.picks, func(p *governance.Instance) bool {
-		return p.UUID != n.holder && !slices.ContainsFunc(n.claims, func(c *claim) bool { return c.reg.UUID == p.UUID })
+		return p.UUID != n.holder && !n.hasProcess(p.UUID)
 	})
+	if claimed && n.entry == nil {
+		n.left = e.now
+	}
 	if len(n.claims) == 0 || n.feud != nil {
 		d.resting[n] = struct{}{}
-		d.rouseLocked(e.now + handover)
+		d.rouseLocked(e.now + linger)
 		if f := n.feud; f != nil && f.until > 0 {
 			d.rouseLocked(f.until)
 		}
@@ -67,6 +66,11 @@ func (d *directory) resolveLocked(e *edit, n *name) {
 }
 
 func (n *name) has(c *claim) bool { return slices.Contains(n.claims, c) }
+
+// hasProcess reports whether a process claims the name.
+func (n *name) hasProcess(uuid string) bool {
+	return slices.ContainsFunc(n.claims, func(c *claim) bool { return c.reg.UUID == uuid })
+}
 
 // bestLocked returns the claim that decides a name: of those whose sessions can be reached the one with the greatest stamp,
 // else of all. Equal stamps, which no mesh gives, are told apart by the process.
@@ -89,15 +93,14 @@ func (c *claim) beatsLocked(other *claim) bool {
 	return c.reg.UUID > other.reg.UUID
 }
 
-// takeLocked notes that a process has the name now. It is a takeover if the one that had it is still there, or was until just
-// now.
+// takeLocked notes that a process has the name now. It is a takeover if the one that had it is still there: one that has gone
+// and comes back as another process takes nothing from anybody, however often it does so.
 func (n *name) takeLocked(e *edit, uuid string) {
 	was := n.holder
 	n.holder = uuid
-	if was == "" || was == uuid || n.abandoned && e.now-n.left > handover {
+	if was == uuid || !n.hasProcess(was) {
 		return
 	}
-	n.abandoned = false
 	if n.feud == nil {
 		n.feud = &feud{}
 	}
@@ -252,7 +255,7 @@ func (r *Router) tend(now time.Duration) (next time.Duration) {
 			d.tendLocked(e, n, now)
 		}
 		if len(d.resting) > 0 {
-			d.rouseLocked(now + handover)
+			d.rouseLocked(now + linger)
 		}
 	})
 	if at := time.Duration(d.rouse.Load()); at != 0 {
@@ -276,7 +279,7 @@ func (d *directory) tendLocked(e *edit, n *name, now time.Duration) {
 		}
 		n.feud = nil
 	}
-	if len(n.claims) == 0 && now-n.left <= handover {
+	if len(n.claims) == 0 && now-n.left < linger {
 		return
 	}
 	delete(d.resting, n)

@@ -69,6 +69,8 @@ type Counters struct {
 	Codes         [wire.MaxCode + 1]atomic.Uint64 // by code
 	OneWay        atomic.Uint64                   // one-way calls handed to a target
 	OneWayRefused [wire.MaxCode + 1]atomic.Uint64 // one-way calls dropped, by code
+	OneHop        atomic.Uint64                   // attempts that went to a session of this node
+	TwoHop        atomic.Uint64                   // attempts that went over a link
 	Reroutes      atomic.Uint64
 	Retries       atomic.Uint64
 	RetriesDenied atomic.Uint64 // because the retry budget of the caller at the module was used up

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,6 +75,40 @@ func TestAnOlderProcessThatComesBackIsReplaced(t *testing.T) {
 		web.send(request(2, "pay.Move"))
 		fresh.answer(fresh.wantRequest(), wire.OK, "")
 		web.wantAnswer(2, wire.OK)
+	})
+}
+
+// TestANameThatProcessesTakeFromEachOtherIsHeldDown refuses who logs in with it, says why and for how long, and is over by itself.
+func TestANameThatProcessesTakeFromEachOtherIsHeldDown(t *testing.T) {
+	story(t, func(n *node) {
+		web := n.caller("web")
+		holder := n.login(process("first", pb.Role_ROLE_SERVER), testkit.PipeOptions{})
+		holder.ready()
+		for i := range 6 {
+			next := n.login(process(fmt.Sprint("next-", i), pb.Role_ROLE_SERVER), testkit.PipeOptions{})
+			next.ready()
+			holder.wantCode(wire.KindGoaway, wire.Replaced)
+			holder.leave()
+			holder = next
+		}
+		web.send(request(1, "pay.Move"))
+		web.wantAnswer(1, wire.NoInstance)
+		time.Sleep(10 * time.Second)
+		m := n.connect(testkit.PipeOptions{})
+		m.write([]byte(wire.Preface))
+		m.send(header(wire.KindLogin, process("one-more", pb.Role_ROLE_SERVER)))
+		r := m.wantRefuse(wire.RateLimited)
+		if wait := r.GetRetryAfterMs(); wait < 49_000 || wait > 50_001 || !strings.Contains(r.GetMessage(), "pay/pay-1 is held down") {
+			t.Errorf("refused with %q, to come back after %d ms, want 50 s", r.GetMessage(), wait)
+		}
+		n.login(loginOf("pay", "pay-1", pb.Role_ROLE_CALLER), testkit.PipeOptions{}) // callers may share a name
+		time.Sleep(50*time.Second + 20*time.Millisecond) // the clock ticks so often
+		web.send(request(2, "pay.Move"))
+		holder.answer(holder.wantRequest(), wire.OK, "")
+		web.wantAnswer(2, wire.OK)
+		late := n.login(process("one-more", pb.Role_ROLE_SERVER), testkit.PipeOptions{})
+		late.ready()
+		holder.wantCode(wire.KindGoaway, wire.Replaced)
 	})
 }
 

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"math/rand/v2"
 
 	"github.com/twohop/twohop/internal/frameconn"
@@ -16,8 +17,11 @@ func refusal(code wire.Code, reason string) error { return &wire.Error{Code: cod
 // at the same.
 func (c *session) refuseFrame(cause *wire.Error) wire.Frame {
 	m := &pb.Refuse{Code: uint32(cause.Code), Message: cause.Reason, Try: c.room.others()}
-	if cause.Code == wire.Overloaded {
+	switch cause.Code {
+	case wire.Overloaded:
 		m.RetryAfterMs = 1000 + rand.Uint32N(9000) //nolint:gosec // jitter
+	case wire.RateLimited:
+		m.RetryAfterMs = uint32(c.heldDown.Milliseconds()) + 1
 	}
 	return controlFrame(wire.KindRefuse, m)
 }
@@ -42,8 +46,7 @@ func (c *session) takeLogin(f *wire.Frame) error {
 	case !s.logins.take(c.conn.Now()):
 		return refusal(wire.Overloaded, "too many logins at once")
 	case s.directory == nil:
-		c.welcome(login, version, nil)
-		return nil
+		return c.admit(login, version, nil)
 	}
 	c.exchange, err = scram.NewServer(s.directory, keyName(login.GetKeyId()), nil)
 	if err != nil {
@@ -73,7 +76,17 @@ func (c *session) takeProof(f *wire.Frame) error {
 		// In the same words for all: who knocks must not learn which modules there are.
 		return refusal(wire.Unauthenticated, "unknown module, or wrong secret")
 	}
-	c.welcome(c.candidate, c.version, final)
+	return c.admit(c.candidate, c.version, final)
+}
+
+// admit opens the session of who has proved itself, unless it is a server whose name is held down.
+func (c *session) admit(login *pb.Login, version uint32, serverFinal []byte) error {
+	if login.GetRole() != pb.Role_ROLE_CALLER {
+		if c.heldDown = c.room.opts.Router.HeldDown(login.GetModule(), login.GetInstance()); c.heldDown > 0 {
+			return refusal(wire.RateLimited, fmt.Sprintf("the name %s/%s is held down, because several processes log in with it and take it from each other; each process needs a name of its own", login.GetModule(), login.GetInstance()))
+		}
+	}
+	c.welcome(login, version, serverFinal)
 	return nil
 }
 

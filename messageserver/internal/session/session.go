@@ -48,6 +48,7 @@ type session struct {
 	candidate *pb.Login     // the same
 	version   uint32        // the same
 	instance  instance
+	heldDown  time.Duration // for how long its name is; it is refused then
 
 	// Static once open: for others than the reader, once they have seen that it is.
 	number uint64
