@@ -18,13 +18,8 @@ func completeMethod(cmd *cobra.Command, admin string, args []string) ([]string, 
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	parent := cmd.Context()
-	if parent == nil {
-		parent = context.Background()
-	}
-	ctx, cancel := context.WithTimeout(parent, time.Second)
-	defer cancel()
-	modules, err := client.Registry(ctx)
+	var modules []adminclient.Module
+	within(cmd, func(ctx context.Context) { modules, err = client.Registry(ctx) })
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -39,4 +34,15 @@ func completeMethod(cmd *cobra.Command, admin string, args []string) ([]string, 
 		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// within asks a node while somebody waits at a prompt.
+func within(cmd *cobra.Command, ask func(ctx context.Context)) {
+	parent := cmd.Context()
+	if parent == nil {
+		parent = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(parent, time.Second)
+	defer cancel()
+	ask(ctx)
 }

@@ -47,7 +47,7 @@ func rootCommand() *cobra.Command {
 		Long: `twohop is a message broker that carries RPC and governs it: modules log in to a node,
 and callers reach their methods through it.`,
 		Example: `  twohop messageserver                          # a node on this machine, without any file
-  twohop ps                                     # what is connected to it
+  twohop ps                                     # what is connected to it, and to the other nodes of its mesh
   twohop call hello.Say '{"name": "Ada"}'       # call a method through it`,
 		Version:       readBuild().text(),
 		SilenceErrors: true,
@@ -59,6 +59,7 @@ and callers reach their methods through it.`,
 		return fmt.Errorf("%w; `%s --help` shows the flags", err, cmd.CommandPath())
 	})
 	root.AddCommand(demo.Command())
-	root.AddCommand(messageserverCommand(), configCommand(), callCommand(), psCommand(), versionCommand())
+	root.AddCommand(messageserverCommand(), configCommand(), callCommand(), versionCommand())
+	root.AddCommand(psCommand(), linksCommand(), meshCommand(), topCommand())
 	return root
 }

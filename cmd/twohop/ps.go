@@ -23,20 +23,25 @@ var topics = []string{"modules", "instances", "sessions"}
 // snapshot is what ps knows. Only what was asked for is filled in.
 type snapshot struct {
 	Info     adminclient.Info      `json:"node"`
+	Nodes    []adminclient.Heard   `json:"nodes,omitempty"` // who was asked for modules; empty: only the node itself
 	Modules  []adminclient.Module  `json:"modules,omitempty"`
 	Sessions []adminclient.Session `json:"sessions,omitempty"`
 }
 
 func psCommand() *cobra.Command {
 	var admin string
-	var asJSON bool
+	var nodeOnly, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "ps [modules|instances|sessions]",
-		Short: "List what is connected to a node",
-		Long: `Lists the modules that a node can reach, with their methods and what those promise; the instances that serve them; and the
-node's own sessions. Without an argument it lists all three.`,
+		Short: "List what is connected to the mesh",
+		Long: `Lists the modules that the nodes of the mesh serve, with their methods and what those promise; the instances that serve them,
+each with the nodes that it is logged in to; and the sessions of the node that is asked. Without an argument it lists all
+three. Any node answers for all: it asks the others, and those that it does not hear are named on stderr.
+
+--node-only lists what the one node knows by itself: the way that its calls would take.`,
 		Example: `  twohop ps
   twohop ps modules
+  twohop ps instances --node-only
   twohop ps sessions --admin 127.0.0.1:7171 --json`,
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), knownTopic),
 		ValidArgs: topics,
@@ -44,10 +49,11 @@ node's own sessions. Without an argument it lists all three.`,
 			if len(args) == 0 {
 				args = topics
 			}
-			s, err := look(cmd.Context(), admin, args)
+			s, err := look(cmd.Context(), admin, args, nodeOnly)
 			if err != nil {
 				return err
 			}
+			warnUnheard(cmd.ErrOrStderr(), s.Nodes, "what it serves is missing here")
 			if asJSON {
 				return output.JSON(cmd.OutOrStdout(), s)
 			}
@@ -55,6 +61,7 @@ node's own sessions. Without an argument it lists all three.`,
 		},
 	}
 	cmd.Flags().StringVar(&admin, "admin", defaultAdmin, "where the node's operators connect, `host:port`")
+	cmd.Flags().BoolVar(&nodeOnly, "node-only", false, "list what the node knows by itself, and ask no other")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -66,8 +73,17 @@ func knownTopic(_ *cobra.Command, args []string) error {
 	return nil
 }
 
+// warnUnheard names the nodes that were not heard.
+func warnUnheard(w io.Writer, nodes []adminclient.Heard, so string) {
+	for _, n := range nodes {
+		if n.Error != "" {
+			_, _ = fmt.Fprintf(w, "twohop: node %s was not heard, %s: %s\n", output.Line(n.Node), so, output.Line(n.Error)) // there is nobody else to tell
+		}
+	}
+}
+
 // look asks a node for the topics.
-func look(ctx context.Context, admin string, asked []string) (s snapshot, err error) {
+func look(ctx context.Context, admin string, asked []string, nodeOnly bool) (s snapshot, err error) {
 	client, err := adminclient.New(admin)
 	if err != nil {
 		return s, err
@@ -76,7 +92,12 @@ func look(ctx context.Context, admin string, asked []string) (s snapshot, err er
 		return s, err
 	}
 	if slices.Contains(asked, "modules") || slices.Contains(asked, "instances") {
-		if s.Modules, err = client.Registry(ctx); err != nil {
+		if nodeOnly {
+			s.Modules, err = client.Registry(ctx)
+		} else {
+			s.Modules, s.Nodes, err = client.MeshRegistry(ctx)
+		}
+		if err != nil {
 			return s, err
 		}
 	}
@@ -91,8 +112,12 @@ func (s *snapshot) print(w io.Writer, asked []string) error {
 	if !s.Info.Ready {
 		ready = "NOT READY"
 	}
-	if _, err := fmt.Fprintf(w, "node %s of mesh %s at %s, %s, up %s, %d calls in flight\n", output.Line(s.Info.Node),
-		output.Line(s.Info.Mesh), output.Line(s.Info.Listen), ready, output.Age(s.Info.Uptime), s.Info.Counts.InFlight); err != nil {
+	links := ""
+	if p := s.Info.Peers; p != nil {
+		links = fmt.Sprintf(", %d of %d links up", p.LinksUp, p.Links)
+	}
+	if _, err := fmt.Fprintf(w, "node %s of mesh %s at %s, %s, up %s, %d calls in flight%s\n", output.Line(s.Info.Node),
+		output.Line(s.Info.Mesh), output.Line(s.Info.Listen), ready, output.Age(s.Info.Uptime), s.Info.Counts.InFlight, links); err != nil {
 		return err
 	}
 	tables := map[string]func() (heads []string, rows [][]string){
@@ -151,17 +176,40 @@ func (s *snapshot) instances() (heads []string, rows [][]string) {
 	for _, m := range s.Modules {
 		for _, i := range m.Instances {
 			state := "ready"
-			if i.Draining {
+			switch {
+			case i.HeldDown:
+				state = "held down"
+			case i.Draining:
 				state = "draining"
 			}
+			nodes, remote := whereabouts(&i)
 			rows = append(rows, []string{
-				m.Module, i.Instance, state, i.Group, strconv.FormatUint(uint64(i.Weight), 10), i.Node, i.Remote,
+				m.Module, i.Instance, state, i.Group, strconv.FormatUint(uint64(i.Weight), 10), nodes, remote,
 				output.Age(i.Age), strconv.Itoa(i.Outstanding), fmt.Sprintf("%.0f%%", 100*i.Failing), i.AppVersion,
 				strings.Join(i.Needs, " "),
 			})
 		}
 	}
-	return []string{"MODULE", "INSTANCE", "STATE", "GROUP", "WEIGHT", "NODE", "REMOTE", "AGE", "CALLS", "FAILING", "VERSION", "NEEDS"}, rows
+	return []string{"MODULE", "INSTANCE", "STATE", "GROUP", "WEIGHT", "NODES", "REMOTE", "AGE", "CALLS", "FAILING", "VERSION", "NEEDS"}, rows
+}
+
+// whereabouts names the nodes that an instance is logged in to, and the address that it comes from.
+func whereabouts(i *adminclient.Instance) (nodes, remote string) {
+	if len(i.Paths) == 0 {
+		return i.Node, i.Remote
+	}
+	names := make([]string, 0, len(i.Paths))
+	remote = i.Remote
+	for _, p := range i.Paths {
+		names = append(names, p.Node)
+		if p.Usable != nil && !*p.Usable {
+			names[len(names)-1] = "(" + p.Node + ")" // calls do not go there now
+		}
+		if remote == "" {
+			remote = p.Remote
+		}
+	}
+	return strings.Join(names, " "), remote
 }
 
 func (s *snapshot) sessions() (heads []string, rows [][]string) {

@@ -1,6 +1,7 @@
 package adminclient
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,8 +15,8 @@ import (
 )
 
 const (
-	timeout   = 5 * time.Second // of one request
-	maxAnswer = 64 << 20        // bytes; a page of 500 modules with 1,024 methods each is smaller
+	timeout   = 10 * time.Second // of one request: a node waits at most 4 s for the others
+	maxAnswer = 64 << 20         // bytes; a page of 500 modules with 1,024 methods each is smaller
 )
 
 // Client asks one node. Safe for concurrent use.
@@ -85,10 +86,19 @@ func list[T any](read func(offset int) (rows []T, total int, err error)) ([]T, e
 }
 
 func (c *Client) get(ctx context.Context, path string, into any) error {
+	return c.request(ctx, http.MethodGet, path, "", nil, into)
+}
+
+// request asks for a path, and reads the answer into into. Match is the If-Match of a change.
+func (c *Client) request(ctx context.Context, method, path, match string, body []byte, into any) error {
 	url := "http://" + c.address + path
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("the admin address is %q: %w", c.address, err)
+	}
+	if match != "" {
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("If-Match", `"`+match+`"`)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
@@ -99,7 +109,7 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 		return fmt.Errorf("asking the node at %s: %w", c.address, err)
 	}
 	defer func() { _ = response.Body.Close() }() // it has been read
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	body, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("asking the node at %s: %w", c.address, err)
 	}

@@ -1,4 +1,5 @@
-// Package adminclient asks a node what its operators may know: it reads the JSON of the node's admin listener.
+// Package adminclient asks a node what its operators may know: it reads the JSON of the node's admin listener,
+// and may change the members of its mesh.
 //
 // State model: none; every question is a request of its own, and lists come page by page.
 //

@@ -13,6 +13,17 @@ type Info struct {
 	Admin   string    `json:"admin"`
 	Ready   bool      `json:"ready"`
 	Counts  Counts    `json:"counts"`
+	Number  int       `json:"number"`
+	Peers   *Peers    `json:"peers,omitempty"` // nil: the node is alone
+}
+
+// Peers say in short how a node stands in its mesh.
+type Peers struct {
+	Members  int    `json:"members"`
+	Hash     string `json:"members_hash"`
+	Links    int    `json:"links"`
+	LinksUp  int    `json:"links_up"`
+	Troubles int    `json:"troubles"`
 }
 
 // Counts say how much there is of each at a node.
@@ -63,7 +74,7 @@ type Method struct {
 	Instances        int    `json:"instances"`
 }
 
-// Instance describes a registered process.
+// Instance describes a registered process. One node names the session that it knows; the mesh names all paths.
 type Instance struct {
 	Instance    string   `json:"instance"`
 	UUID        string   `json:"uuid"`
@@ -72,11 +83,25 @@ type Instance struct {
 	Zone        string   `json:"zone,omitempty"`
 	AppVersion  string   `json:"app_version,omitempty"`
 	Needs       []string `json:"needs,omitempty"`
-	Node        string   `json:"node"`
-	Session     uint64   `json:"session,string"`
-	Remote      string   `json:"remote"`
+	Node        string   `json:"node,omitempty"`
+	Session     uint64   `json:"session,string,omitempty"`
+	Remote      string   `json:"remote,omitempty"`
 	Age         float64  `json:"age_seconds"`
 	Outstanding int      `json:"outstanding"`
 	Failing     float64  `json:"failing"`
 	Draining    bool     `json:"draining,omitempty"`
+	HeldDown    bool     `json:"held_down,omitempty"` // processes took its name from each other too often
+	Paths       []Path   `json:"paths,omitempty"`
+}
+
+// Path is a session of an instance, at one node. Where one node was asked for what it knows by itself it says whether calls
+// can go there, and no more; where all were asked, each says how its own sessions are.
+type Path struct {
+	Node        string  `json:"node"`
+	Session     uint64  `json:"session,string"`
+	Usable      *bool   `json:"usable,omitempty"`
+	Remote      string  `json:"remote,omitempty"`
+	Age         float64 `json:"age_seconds,omitempty"`
+	Outstanding int     `json:"outstanding"`
+	Draining    bool    `json:"draining,omitempty"`
 }

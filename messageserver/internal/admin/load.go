@@ -29,7 +29,7 @@ type load struct {
 	OneWay    uint64            `json:"oneway_total"`
 	OneHop    uint64            `json:"one_hop_total"` // attempts that went to a session of this node
 	TwoHop    uint64            `json:"two_hop_total"` // attempts that went over a link
-	Transit   uint64            `json:"transit_total"` // attempts that came over a link
+	Transit   uint64            `json:"transit_total"` // calls that came over a link
 
 	LinkFramesIn  uint64 `json:"link_frames_in"`
 	LinkFramesOut uint64 `json:"link_frames_out"`
@@ -76,6 +76,7 @@ func (l *load) count(src *Sources) {
 	}
 	l.OneWay = n.OneWay.Load()
 	l.InFlight, _ = src.Router.InFlight()
+	l.OneHop, l.TwoHop, l.Transit = n.OneHop.Load(), n.TwoHop.Load(), n.Transit.Submitted.Load()
 	own := src.ownLinks()
 	l.Links, l.Troubles = len(own.Links), len(own.Troubles)
 	for i := range own.Links {

@@ -19,6 +19,9 @@ func TestEveryNodeShowsItsLoad(t *testing.T) {
 	n.Submitted.Add(12)
 	n.Settled[wire.NotExecuted].Add(5)
 	n.OneWay.Add(3)
+	n.OneHop.Add(4)
+	n.TwoHop.Add(6)
+	n.Transit.Submitted.Add(8)
 	w.cut("b", "a", "down", "dead")
 	w.peers["b"].links[0].FramesIn, w.peers["b"].links[0].BytesOut = 8, 9
 	w.peers["b"].troubles = make([]Trouble, 2)
@@ -35,7 +38,7 @@ func TestEveryNodeShowsItsLoad(t *testing.T) {
 	l := got.Nodes[1].load
 	if l.Node != "b" || l.Number != 7 || l.Version != "v1" || l.State != "draining" || l.Uptime <= 0 || l.Sessions != 3 || l.Servers != 2 ||
 		l.Instances != 2 || l.Links != 1 || l.LinksUp != 0 || l.Troubles != 2 || l.Submitted != 12 || l.Settled["NOT_EXECUTED"] != 5 ||
-		l.OneWay != 3 || l.LinkFramesIn != 8 || l.LinkBytesOut != 9 {
+		l.OneWay != 3 || l.OneHop != 4 || l.TwoHop != 6 || l.Transit != 8 || l.LinkFramesIn != 8 || l.LinkBytesOut != 9 {
 		t.Errorf("got %+v", l)
 	}
 	if l.Goroutines < 2 || l.Heap == 0 || l.Memory < l.Heap || l.CPU <= 0 {

@@ -40,21 +40,22 @@ func (src *Sources) ownMembers() membersAnswer {
 	if src.Peers != nil {
 		a.Members = append(a.Members, src.Peers.Members()...)
 	}
-	slices.SortFunc(a.Members, func(x, y Member) int { return cmp.Compare(x.Node, y.Node) })
+	slices.SortStableFunc(a.Members, byNode)
 	a.Hash = hashOf(a.Members)
 	return a
 }
 
-// hashOf is the same for two lists that have the same members in any order.
+// hashOf is the same for two lists that have the same members in any order; it is the hash that nodes compare, too.
 func hashOf(members []Member) string {
-	lines := make([]string, 0, len(members))
-	for _, m := range members {
-		lines = append(lines, fmt.Sprintf("%q %d %q\n", m.Node, m.Number, m.Address))
+	var text []byte
+	for _, m := range slices.SortedStableFunc(slices.Values(members), byNode) {
+		text = fmt.Appendf(text, "%s %d %s\n", m.Node, m.Number, m.Address)
 	}
-	slices.Sort(lines)
-	sum := sha256.Sum256([]byte(strings.Join(lines, "")))
+	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])
 }
+
+func byNode(x, y Member) int { return cmp.Compare(x.Node, y.Node) }
 
 // setOwnMembers puts a list in force at this node and answers with what is in force then.
 func (src *Sources) setOwnMembers(members []Member) ([]byte, error) {

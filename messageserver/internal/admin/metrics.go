@@ -6,6 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/twohop/twohop/messageserver/internal/router"
 )
 
 // metricsHandler answers /metrics from a registry of its own.
@@ -27,7 +29,8 @@ type collector struct {
 	info, started                                         *prometheus.Desc
 	submitted, settled, codes, inFlight, kept             *prometheus.Desc
 	oneWay, oneWayRefused, reroutes, retries, stale       *prometheus.Desc
-	retriesDenied                                         *prometheus.Desc
+	retriesDenied, attempts, transit, transitOneWay       *prometheus.Desc
+	staleRoutes, noRoutes, asked, holdDowns               *prometheus.Desc
 	registrations, replaced, modules, instances, methods  *prometheus.Desc
 	connections, refused, opened, open, answers, breaches *prometheus.Desc
 	cancels, badOneWay, slow                              *prometheus.Desc
@@ -58,6 +61,14 @@ func newCollector(src *Sources) *collector {
 		retries:       desc("call_retries_total", "Attempts that were made again although the one before may have run."),
 		retriesDenied: desc("call_retries_denied_total", "Such attempts that were not made, because the caller's retries at the module were used up."),
 		stale:         desc("call_stale_ends_total", "Ends of attempts that came after another one, and were dropped."),
+
+		attempts:      desc("call_attempts_total", "Attempts of calls that entered here, by how many nodes they cross.", "hops"),
+		transit:       desc("transit_calls_settled_total", "Calls that another node took in for an instance here, by class.", "class"),
+		transitOneWay: desc("transit_oneway_calls_total", "One-way calls that another node took in for an instance here.", "result"),
+		staleRoutes:   desc("stale_routes_total", "Attempts whose session was gone: of this node's calls, and of other nodes' calls here.", "side"),
+		noRoutes:      desc("no_routes_total", "Calls whose instances are all at nodes that are not reached."),
+		asked:         desc("questions_settled_total", "Questions of this node to others, by class.", "class"),
+		holdDowns:     desc("registrations_held_down_total", "Names that processes took from each other too often."),
 
 		registrations: desc("registrations_total", "Instances that registered."),
 		replaced:      desc("registrations_replaced_total", "Instances that another one of the same name replaced."),
@@ -138,6 +149,27 @@ func (c *collector) collectCalls(e emitter) {
 	e.counter(c.stale, n.Stale.Load())
 	e.counter(c.registrations, n.Registrations.Load())
 	e.counter(c.replaced, n.Replaced.Load())
+	e.counter(c.holdDowns, n.HoldDowns.Load())
+	c.collectMesh(e, n)
+}
+
+// collectMesh has what is counted of calls between nodes.
+func (c *collector) collectMesh(e emitter, n *router.Counters) {
+	e.counter(c.attempts, n.OneHop.Load(), "1")
+	e.counter(c.attempts, n.TwoHop.Load(), "2")
+	for i, class := range c.src.Classes {
+		e.counter(c.transit, n.Transit.Settled[i].Load(), class)
+		e.counter(c.asked, n.Asked.Settled[i].Load(), class)
+	}
+	e.counter(c.staleRoutes, n.StaleRoutes.Load(), "ingress")
+	e.counter(c.staleRoutes, n.Transit.StaleRoutes.Load(), "owner")
+	e.counter(c.noRoutes, n.NoRoutes.Load())
+	var refused uint64
+	for i := range n.Transit.OneWayRefused {
+		refused += n.Transit.OneWayRefused[i].Load()
+	}
+	e.counter(c.transitOneWay, n.Transit.OneWay.Load(), "delivered")
+	e.counter(c.transitOneWay, refused, "refused")
 }
 
 func (c *collector) collectRegistry(e emitter) {

@@ -27,6 +27,16 @@ func TestMetricsAreTheCounters(t *testing.T) {
 	c.RetriesDenied.Add(4)
 	c.Stale.Add(10)
 	c.Replaced.Add(11)
+	c.HoldDowns.Add(12)
+	c.OneHop.Add(13)
+	c.TwoHop.Add(14)
+	c.StaleRoutes.Add(15)
+	c.NoRoutes.Add(16)
+	c.Transit.Settled[wire.Success].Add(17)
+	c.Transit.StaleRoutes.Add(18)
+	c.Transit.OneWay.Add(19)
+	c.Transit.OneWayRefused[wire.StaleRoute].Add(20)
+	c.Asked.Settled[wire.Executed].Add(21)
 	n.register("pay", "1", "Charge")
 	n.register("pay", "2", "Charge", "Refund")
 	n.counts = SessionCounts{
@@ -58,6 +68,16 @@ func TestMetricsAreTheCounters(t *testing.T) {
 		`twohop_call_stale_ends_total 10`,
 		`twohop_registrations_total 2`,
 		`twohop_registrations_replaced_total 11`,
+		`twohop_registrations_held_down_total 12`,
+		`twohop_call_attempts_total{hops="1"} 13`,
+		`twohop_call_attempts_total{hops="2"} 14`,
+		`twohop_stale_routes_total{side="ingress"} 15`,
+		`twohop_no_routes_total 16`,
+		`twohop_transit_calls_settled_total{class="SUCCESS"} 17`,
+		`twohop_stale_routes_total{side="owner"} 18`,
+		`twohop_transit_oneway_calls_total{result="delivered"} 19`,
+		`twohop_transit_oneway_calls_total{result="refused"} 20`,
+		`twohop_questions_settled_total{class="EXECUTED"} 21`,
 		`twohop_modules 1`,
 		`twohop_instances{state="ready"} 2`,
 		`twohop_instances{state="draining"} 0`,
@@ -147,7 +167,7 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
-	bounded := []string{"peer", "kind", "class", "code", "reason", "state", "role", "direction", "node", "mesh", "version"}
+	bounded := []string{"peer", "kind", "hops", "side", "result", "class", "code", "reason", "state", "role", "direction", "node", "mesh", "version"}
 	for _, f := range families {
 		for _, label := range f.GetMetric()[0].GetLabel() {
 			if !slices.Contains(bounded, label.GetName()) {

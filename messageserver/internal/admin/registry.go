@@ -49,21 +49,30 @@ type instanceReport struct {
 	Remote      string   `json:"remote"`
 	Age         float64  `json:"age_seconds"`
 	Outstanding int      `json:"outstanding"`
-	Failing     float64  `json:"failing"`
+	Failing     float64  `json:"failing"` // as calls that enter at this node see it
 	Draining    bool     `json:"draining,omitempty"`
+	HeldDown    bool     `json:"held_down,omitempty"`
 }
 
 // ownModules lists what the sessions of this node serve, by name. Contracts are those of the whole mesh, as this node knows
 // it.
 func (src *Sources) ownModules() (own []moduleReport) {
+	sessions := make(map[uint64]Session)
+	for _, s := range src.Sessions() {
+		sessions[s.Number] = s
+	}
 	for _, m := range src.Router.Registry(src.Now()) {
 		r := moduleReport{Module: m.Module, Methods: m.Methods}
 		for _, i := range m.Instances {
-			if i.Node == src.Node {
+			for _, p := range i.Paths {
+				if !p.Local {
+					continue
+				}
+				s := sessions[p.Session] // empty if it has just ended
 				r.Instances = append(r.Instances, instanceReport{
 					Instance: i.Instance, UUID: i.UUID, Group: i.Group, Weight: i.Weight, Zone: i.Zone, AppVersion: i.AppVersion,
-					Needs: i.Needs, Session: i.Session, Remote: i.Remote, Age: i.Age, Outstanding: i.Outstanding,
-					Failing: i.Failing, Draining: i.Draining,
+					Needs: i.Needs, Session: p.Session, Remote: s.Remote, Age: i.Age, Outstanding: s.Outstanding,
+					Failing: i.Failing, Draining: p.Draining, HeldDown: i.HeldDown,
 				})
 			}
 		}
@@ -182,8 +191,9 @@ type instance struct {
 	Needs       []string `json:"needs,omitempty"`
 	Age         float64  `json:"age_seconds"` // of its oldest path
 	Outstanding int      `json:"outstanding"` // over all paths
-	Failing     float64  `json:"failing"`     // of its worst path
+	Failing     float64  `json:"failing"`     // where calls see most of it
 	Draining    bool     `json:"draining,omitempty"`
+	HeldDown    bool     `json:"held_down,omitempty"`
 	Paths       []path   `json:"paths"`
 }
 
@@ -209,6 +219,7 @@ func (s *Server) meshRegistry(w http.ResponseWriter, r *http.Request, p page) {
 		nodes = append(nodes, row{all[i].node, reason(all[i].err)})
 	}
 	modules := merge(all)
+	blame(modules, s.src.Router.Registry(s.src.Now()))
 	answer(w, http.StatusOK, struct {
 		Node    string    `json:"node"`
 		Mesh    string    `json:"mesh"`
@@ -265,4 +276,21 @@ func (i *instance) add(node string, r *instanceReport) {
 	i.Outstanding += r.Outstanding
 	i.Failing = max(i.Failing, r.Failing)
 	i.Draining = i.Draining && r.Draining
+	i.HeldDown = i.HeldDown || r.HeldDown
+}
+
+// blame adds how the instances fail the calls that enter at this node, which their own nodes cannot know.
+func blame(modules []*module, views []router.ModuleView) {
+	type key struct{ module, instance, uuid string }
+	failing := make(map[key]float64)
+	for _, m := range views {
+		for i := range m.Instances {
+			failing[key{m.Module, m.Instances[i].Instance, m.Instances[i].UUID}] = m.Instances[i].Failing
+		}
+	}
+	for _, m := range modules {
+		for _, i := range m.Instances {
+			i.Failing = max(i.Failing, failing[key{m.Module, i.Instance, i.UUID}])
+		}
+	}
 }

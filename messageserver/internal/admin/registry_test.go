@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/twohop/twohop/messageserver/internal/router"
 )
 
 // merged is an answer of /v1/registry?scope=mesh.
@@ -145,5 +147,30 @@ func TestQuestionsBetweenNodesAreReadStrictly(t *testing.T) {
 		if _, err := src.NodeMethods()[method](t.Context(), []byte(body)); err == nil || !strings.Contains(err.Error(), "the body: ") {
 			t.Errorf("%s of %s: %v", method, body, err)
 		}
+	}
+}
+
+// TestAPathIsItsSession: what is outstanding is said by the node that has the session, whoever made the calls.
+func TestAPathIsItsSession(t *testing.T) {
+	w := meet(t, "a", "b")
+	b := w.nodes["b"]
+	b.register("pay", "1", "Charge")
+	b.sessions = []Session{{Number: 1<<63 - 1, Remote: "10.0.0.9:1", Outstanding: 7}, {Number: 5, Outstanding: 9}}
+	var got merged
+	w.nodes["a"].wantJSON("/v1/registry?scope=mesh", http.StatusOK, &got)
+	if i := got.Modules[0].Instances[0]; i.Outstanding != 7 || i.Paths[0].Outstanding != 7 || i.Paths[0].Remote != "10.0.0.9:1" ||
+		i.Paths[0].Session != 1<<63-1 || i.Paths[0].Node != "b" {
+		t.Errorf("got %+v", i)
+	}
+}
+
+// TestWhoFailsHereFails: calls that entered here see more than the instance's own node.
+func TestWhoFailsHereFails(t *testing.T) {
+	modules := []*module{{Module: "pay", Instances: []*instance{{Instance: "1", UUID: "u", Failing: 0.25}, {Instance: "2", UUID: "v", Failing: 0.5}}}}
+	blame(modules, []router.ModuleView{{Module: "pay", Instances: []router.InstanceView{
+		{Instance: "1", UUID: "u", Failing: 0.75}, {Instance: "2", UUID: "another", Failing: 1},
+	}}})
+	if one, two := modules[0].Instances[0].Failing, modules[0].Instances[1].Failing; one != 0.75 || two != 0.5 {
+		t.Errorf("got %v and %v", one, two)
 	}
 }

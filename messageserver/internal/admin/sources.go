@@ -34,6 +34,9 @@ type Sources struct {
 
 // Session is one session: what metrics count of it, and how it is listed.
 type Session struct {
+	Number              uint64 // 0 before the login
+	Remote              string
+	Outstanding         int // calls that went to it and are not answered
 	State, Role         string
 	FramesIn, FramesOut uint64
 	BytesIn, BytesOut   uint64
