@@ -12,6 +12,7 @@ import (
 func (s *Server) adminSources() admin.Sources {
 	src := admin.Sources{
 		Node:          s.opts.Node,
+		Number:        s.opts.Number,
 		Mesh:          s.opts.Mesh,
 		Version:       version(),
 		Started:       time.Now(),
@@ -24,6 +25,9 @@ func (s *Server) adminSources() admin.Sources {
 		Listening:     s.listening,
 		Draining:      s.draining.Load,
 		Consistency:   s.ConsistencyCheck,
+	}
+	if s.mesh != nil {
+		src.Peers = s.mesh
 	}
 	for class := range wire.Unknown + 1 {
 		src.Classes = append(src.Classes, class.String())
@@ -42,7 +46,7 @@ func (s *Server) observeSessions() []admin.Session {
 	list := make([]admin.Session, 0, len(views))
 	for _, v := range views {
 		list = append(list, admin.Session{
-			State: v.State, Role: v.Role, FramesIn: v.FramesIn, FramesOut: v.FramesOut,
+			Number: v.Session, Remote: v.Remote, Outstanding: v.Outstanding, State: v.State, Role: v.Role, FramesIn: v.FramesIn, FramesOut: v.FramesOut,
 			BytesIn: v.BytesIn, BytesOut: v.BytesOut, QueuedBytes: v.QueuedBytes, View: v,
 		})
 	}

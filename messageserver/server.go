@@ -17,7 +17,6 @@ import (
 	"github.com/twohop/twohop/messageserver/internal/ids"
 	"github.com/twohop/twohop/messageserver/internal/router"
 	"github.com/twohop/twohop/messageserver/internal/session"
-	"github.com/twohop/twohop/proto/pb"
 )
 
 // Server is a node. Its methods may be called concurrently; Run is called once.
@@ -29,6 +28,7 @@ type Server struct {
 	router   *router.Router
 	sessions *session.Sessions
 	admin    *admin.Server // nil when it is off
+	mesh     *mesh         // nil when the node is alone
 	listener net.Listener
 
 	draining  atomic.Bool // Run has been told to stop, a listener broke, or Close was called
@@ -48,27 +48,56 @@ func New(o Options) (*Server, error) {
 		MaxInFlight:    o.Calls.MaxInFlight,
 		MaxKept:        o.Calls.MaxKept,
 		Retry:          retry.Options{BudgetPercent: o.Calls.RetryPercent},
+		Changed:        s.registryChanged,
+		Try:            s.try,
 	}, s.clock.Now)
-	var err error
-	if s.sessions, err = session.New(s.sessionOptions()); err != nil {
+	if err := s.open(); err != nil {
+		_ = s.Close()
 		return nil, err
+	}
+	return s, nil
+}
+
+// open opens what a node listens at, and makes the rooms behind it.
+func (s *Server) open() (err error) {
+	o := &s.opts
+	if s.sessions, err = session.New(s.sessionOptions()); err != nil {
+		return err
 	}
 	if s.listener = o.Listener; s.listener == nil {
 		if s.listener, err = listen(context.Background(), o.Listen); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if at, ok := s.listener.Addr().(*net.TCPAddr); ok && o.Auth.Mode == "none" && !at.IP.IsLoopback() {
-		_ = s.listener.Close()
-		return nil, fmt.Errorf("auth.mode: none is for loopback and unix sockets only, and the listener is at %s", at)
+		return fmt.Errorf("auth.mode: none is for loopback and unix sockets only, and the listener is at %s", at)
+	}
+	if o.inMesh() {
+		if s.mesh, err = s.openMesh(); err != nil {
+			return err
+		}
 	}
 	if o.Admin.Listen != "off" {
 		if s.admin, err = admin.New(o.Admin.Listen, s.adminSources()); err != nil {
-			s.listener.Close()
-			return nil, err
+			return err
 		}
 	}
-	return s, nil
+	return nil
+}
+
+// registryChanged says that sessions have come, changed or gone.
+func (s *Server) registryChanged() {
+	if s.mesh != nil {
+		s.mesh.peers.Changed()
+	}
+}
+
+// try returns the nodes from which one of the owners can be reached.
+func (s *Server) try(owners []string) []string {
+	if s.mesh == nil {
+		return nil
+	}
+	return s.mesh.peers.Try(owners)
 }
 
 func (s *Server) sessionOptions() session.Options {
@@ -85,7 +114,7 @@ func (s *Server) sessionOptions() session.Options {
 	}
 	return session.Options{
 		Node: o.Node, Mesh: o.Mesh, Router: s.router, Clock: s.clock, NextID: s.ids.Next, Log: o.Log, Keys: keys,
-		Nodes:        func() []*pb.Node { return []*pb.Node{{Name: o.Node, Address: s.advertise()}} },
+		Nodes:        s.nodes,
 		LoginTimeout: o.Session.LoginTimeout, Heartbeat: o.Session.Heartbeat, Dead: o.Session.Dead,
 		CallerQueue: o.Session.CallerQueue, ServerQueue: o.Session.ServerQueue, MaxMessage: o.Session.MaxMessage,
 		MaxInFlight: o.Session.MaxInFlight, MaxPending: o.Session.MaxPending, LoginsPerSecond: o.Session.LoginsPerSecond,
@@ -143,7 +172,11 @@ func (s *Server) Node() string { return s.opts.Node }
 // ConsistencyCheck asks every room whether what it counts is what it holds. It is cheap enough to be called while the
 // node runs.
 func (s *Server) ConsistencyCheck() error {
-	return errors.Join(s.router.ConsistencyCheck(), s.sessions.ConsistencyCheck())
+	errs := []error{s.router.ConsistencyCheck(), s.sessions.ConsistencyCheck()}
+	if s.mesh != nil {
+		errs = append(errs, s.mesh.peers.ConsistencyCheck())
+	}
+	return errors.Join(errs...)
 }
 
 // Run serves until ctx is done, drains, and returns nil. An error means that a listener broke.
@@ -154,7 +187,13 @@ func (s *Server) Run(ctx context.Context) error { //nolint:contextcheck // the c
 	if s.admin != nil {
 		background.Go(s.admin.Serve)
 	}
-	s.opts.Log.Info("node started", "node", s.opts.Node, "listen", s.Addr(), "admin", s.AdminAddr(), "auth", s.opts.Auth.Mode)
+	meshing, stopMeshing := context.WithCancel(context.Background())
+	var mesh sync.WaitGroup
+	if s.mesh != nil {
+		mesh.Go(func() { s.mesh.run(meshing) })
+	}
+	s.opts.Log.Info("node started",
+		"node", s.opts.Node, "listen", s.Addr(), "admin", s.AdminAddr(), "peers", s.PeerAddr(), "auth", s.opts.Auth.Mode)
 	var sessions sync.WaitGroup
 	accepting := make(chan error, 1)
 	go func() { accepting <- s.accept(ctx, &sessions) }()
@@ -170,6 +209,8 @@ func (s *Server) Run(ctx context.Context) error { //nolint:contextcheck // the c
 	}
 	s.sessions.Drain(s.opts.DrainTimeout)
 	sessions.Wait()
+	stopMeshing() // the others are told, and what still crosses the links ends
+	mesh.Wait()
 	_ = s.Close()
 	stopTicking()
 	background.Wait()
@@ -209,7 +250,12 @@ func pause(ctx context.Context, d time.Duration) {
 func (s *Server) Close() error {
 	s.draining.Store(true)
 	s.closeOnce.Do(func() {
-		_ = s.listener.Close() // Run may have closed it
+		if s.listener != nil {
+			_ = s.listener.Close() // Run may have closed it
+		}
+		if s.mesh != nil {
+			s.mesh.close()
+		}
 		if s.admin != nil {
 			_ = s.admin.Close()
 		}

@@ -37,12 +37,14 @@ var house = []room{
 		"proto/*", "governance",
 		"governance/balance", "governance/health", "governance/breaker", "governance/retry",
 	}},
+	{name: "messageserver/internal/eventlog"},
 	{name: "messageserver/internal/session/...", may: []string{
 		"proto/*", "internal/frameconn", "internal/scram", "governance", "messageserver/internal/router",
+		"messageserver/internal/eventlog",
 	}},
 	{name: "messageserver/internal/peer/registry", may: []string{"proto/*", "messageserver/internal/router"}},
 	{name: "messageserver/internal/peer/...", may: []string{
-		"proto/*", "internal/frameconn", "internal/scram", "messageserver/internal/router",
+		"proto/*", "internal/frameconn", "internal/scram", "messageserver/internal/router", "messageserver/internal/eventlog",
 	}},
 	{name: "messageserver/internal/reach/...", may: []string{
 		"proto/*", "governance", "messageserver/internal/router",
@@ -91,6 +93,21 @@ type limit struct {
 	never   []string // import paths, as patterns, or thirdParty
 	allowed []string // taken out of never
 	why     string
+}
+
+// confinement keeps a package's non-test code to some names of another one.
+type confinement struct {
+	in, of string
+	names  []string
+	why    string
+}
+
+var confinements = []confinement{
+	{
+		in: "messageserver/internal/peer/inbound", of: "messageserver/internal/router",
+		names: []string{"Local", "Call", "Batch", "Answer"},
+		why:   "what a peer's frame does must have no way to a link: a call crosses two nodes and never three",
+	},
 }
 
 // thirdParty stands in limit.never for everything that is neither ours nor the standard library's.
@@ -158,6 +175,7 @@ func TestImportsFollowTheHouse(t *testing.T) {
 	report(t, checkArrows(house, exceptions, packages))
 	report(t, checkLimits(limits, packages))
 	report(t, checkPurity(packages))
+	report(t, checkConfinements(confinements, packages))
 }
 
 func TestImportGraphsOfTheSDKs(t *testing.T) {
@@ -325,6 +343,43 @@ func checkLimits(limits []limit, packages []*pkg) (problems []string) {
 							p.position(spec.Pos()), p.path, imported, l.why))
 					}
 				}
+			})
+		}
+	}
+	return problems
+}
+
+// checkConfinements names every use of a name that a confinement does not have, and every confinement without a package.
+func checkConfinements(all []confinement, packages []*pkg) (problems []string) {
+	for _, c := range all {
+		i := slices.IndexFunc(packages, func(p *pkg) bool { return p.path == c.in })
+		if i < 0 {
+			problems = append(problems, fmt.Sprintf("%s is confined, and does not exist", c.in))
+			continue
+		}
+		for _, file := range packages[i].files {
+			if file.test {
+				continue
+			}
+			known := ""
+			file.imports(func(imported string, spec *ast.ImportSpec) {
+				if to, ours := ourPath(imported); ours && to == c.of {
+					known = path.Base(to)
+					if spec.Name != nil {
+						known = spec.Name.Name
+					}
+				}
+			})
+			ast.Inspect(file.ast, func(node ast.Node) bool {
+				selector, ok := node.(*ast.SelectorExpr)
+				if !ok {
+					return true
+				}
+				if x, ok := selector.X.(*ast.Ident); ok && known != "" && x.Name == known && !slices.Contains(c.names, selector.Sel.Name) {
+					problems = append(problems, fmt.Sprintf("%s: %s uses %s.%s: %s",
+						packages[i].position(selector.Pos()), c.in, known, selector.Sel.Name, c.why))
+				}
+				return true
 			})
 		}
 	}

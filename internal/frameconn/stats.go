@@ -22,18 +22,22 @@ type Stats struct {
 	Full                uint64 // messages refused because the queue was full, among them PONGs
 	Spent               uint64 // requests taken back because their budget was used up in the queue
 	Queued              int    // bytes waiting now
+	Control             int    // bytes waiting now in the lane Control, without what the writer has taken
 }
 
 // Stats returns the counters.
 func (c *Conn) Stats() Stats {
 	c.mu.Lock()
-	queued := c.queued
+	queued, control := c.queued, 0
+	for _, ch := range c.lanes[Control].chunks {
+		control += len(ch.buf)
+	}
 	c.mu.Unlock()
 	return Stats{
 		FramesIn: c.stats.framesIn.Load(), FramesOut: c.stats.framesOut.Load(),
 		BytesIn: c.stats.bytesIn.Load(), BytesOut: c.stats.bytesOut.Load(),
 		Writes: c.stats.writes.Load(), Full: c.stats.full.Load(), Spent: c.stats.spent.Load(),
-		Queued: queued,
+		Queued: queued, Control: control,
 	}
 }
 

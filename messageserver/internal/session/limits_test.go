@@ -178,34 +178,3 @@ func TestLobbyTurnAtTheLastMoment(t *testing.T) {
 		}
 	}
 }
-
-func TestOneLogLineOfACauseInASecond(t *testing.T) {
-	var q quiet
-	pass := func(at time.Duration, cause string, wantOK bool, wantHeld int) {
-		t.Helper()
-		if ok, held := q.pass(at, cause); ok != wantOK || held != wantHeld {
-			t.Errorf("%v %s: %v and %d, want %v and %d", at, cause, ok, held, wantOK, wantHeld)
-		}
-	}
-	pass(0, "a", true, 0)
-	pass(1, "a", false, 0)
-	pass(2, "a", false, 0)
-	pass(3, "b", true, 0)
-	pass(time.Second+3, "b", true, 0)
-	pass(time.Second+4, "a", true, 2) // though b was first in this second
-	for i := range maxCauses {
-		q.pass(5*time.Second, string(rune('A'+i))+"!")
-	}
-	if len(q.causes) > maxCauses+1 {
-		t.Errorf("%d causes are remembered", len(q.causes))
-	}
-	passed := 0
-	for i := range 1000 {
-		if ok, _ := q.pass(5*time.Second, string(rune(0x4e00+i))); ok {
-			passed++
-		}
-	}
-	if passed > 2 {
-		t.Errorf("%d lines of causes that are made up passed in one second", passed)
-	}
-}

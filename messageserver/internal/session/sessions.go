@@ -11,6 +11,7 @@ import (
 
 	"github.com/twohop/twohop/internal/frameconn"
 	"github.com/twohop/twohop/internal/scram"
+	"github.com/twohop/twohop/messageserver/internal/eventlog"
 	"github.com/twohop/twohop/messageserver/internal/router"
 	"github.com/twohop/twohop/proto/pb"
 )
@@ -23,7 +24,7 @@ type Sessions struct {
 	counters  Counters
 	lobby     *lobby
 	logins    *loginRate
-	quiet     quiet
+	events    *eventlog.Log
 	news      news
 
 	stamps atomic.Uint64 // the Lamport clock of login stamps
@@ -52,6 +53,7 @@ type Counters struct {
 // New returns the sessions of a node. The error names what is wrong with the secrets.
 func New(o Options) (*Sessions, error) {
 	s := &Sessions{opts: o.withDefaults(), all: make(map[*session]struct{})}
+	s.events = eventlog.New(s.opts.Log, s.opts.Clock.Now)
 	s.idle.L = &s.mu
 	s.lobby, s.logins = newLobby(s.opts.MaxPending), newLoginRate(s.opts.LoginsPerSecond)
 	if s.opts.Keys != nil {

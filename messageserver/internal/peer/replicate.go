@@ -1,0 +1,189 @@
+package peer
+
+import (
+	"context"
+	"time"
+
+	"github.com/twohop/twohop/messageserver/internal/peer/registry"
+	"github.com/twohop/twohop/proto/pb"
+	"github.com/twohop/twohop/proto/wire"
+)
+
+// takeRegistry is what the other side says of its sessions, and of how it hears this node. The view and the router learn it
+// in one order: routing is held over both.
+func (l *link) takeRegistry(f *wire.Frame) error {
+	p, m := l.peers, l.member
+	p.routing.Lock()
+	defer p.routing.Unlock()
+	now := l.conn.Now()
+	p.mu.Lock()
+	result, err := l.exchange.Take(f.Kind, f.Header, now)
+	member := p.members[m.name] == m // it has not been removed
+	up := member && !l.parting && l.exchange.State(now) == registry.Up
+	first := up && !l.up
+	l.up = l.up || up
+	if first {
+		m.becomeLocked(StateUp, nil)
+	}
+	more, entries := first || l.exchange.Pending(), m.view.Count()
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if result.Mismatch != nil {
+		p.log("registry differs", result.Mismatch, m.name)
+	}
+	if member && len(result.Changes) > 0 {
+		p.opts.Router.Announce(m.name, result.Changes)
+	}
+	if first {
+		p.opts.Router.Connect(m.name, l)
+		p.log("link up", nil, m.name, "entries", entries)
+		p.opts.NodesChanged()
+	}
+	if more {
+		signal(p.poke)
+	}
+	return nil
+}
+
+// takeGoodbye is the other side's word that it wants no new calls.
+func (l *link) takeGoodbye(f *wire.Frame) error {
+	g := &pb.Goodbye{}
+	if err := readControl(f, g); err != nil {
+		return err
+	}
+	p, m := l.peers, l.member
+	p.routing.Lock()
+	p.mu.Lock()
+	l.parting = true
+	if m.link == l {
+		m.becomeLocked(StateLeaving, errGoodbye)
+	}
+	p.mu.Unlock()
+	p.opts.Router.Disconnect(m.name, l)
+	p.routing.Unlock()
+	p.log("link leaving", nil, m.name, "reason", g.GetReason())
+	p.opts.NodesChanged()
+	return nil
+}
+
+// doubt asks for what is new: a route that this node had of the other side was stale.
+func (l *link) doubt() {
+	p := l.peers
+	p.mu.Lock()
+	l.exchange.Doubt(l.conn.Now())
+	p.mu.Unlock()
+	signal(p.poke)
+}
+
+// Times of keep.
+const (
+	tick     = 100 * time.Millisecond // between two looks at all links
+	partTick = 10 * time.Millisecond  // while parts of a registry wait for room
+)
+
+// controlRoom is how many bytes of a registry may wait in a link's control lane: a heartbeat is behind no more than that.
+const controlRoom = 256 << 10
+
+// keep sends everything of the registry, and sees what is silent.
+func (p *Peers) keep(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.changed: // more may follow: one version for all
+			timer.Reset(p.opts.Coalesce)
+			select {
+			case <-ctx.Done():
+				return
+			case <-timer.C:
+			}
+		case <-p.poke:
+		case <-timer.C:
+		}
+		timer.Reset(p.turn())
+	}
+}
+
+// outgoing is what one turn does with one link.
+type outgoing struct {
+	link   *link
+	frames []wire.Frame
+	dead   error
+}
+
+// turn makes a version of what has changed, and gives every link what is due. It returns when the next one is.
+func (p *Peers) turn() time.Duration {
+	changes := p.opts.Router.Changes()
+	now := p.now()
+	next := tick
+	p.mu.Lock()
+	p.own.Apply(changes)
+	p.health.Tick(now)
+	info := p.infoLocked()
+	var out []outgoing
+	for _, m := range p.members {
+		if m.link != nil && m.link.exchange != nil {
+			out = append(out, m.link.outgoingLocked(now, info))
+		}
+	}
+	for l := range p.leaving {
+		if l.exchange != nil {
+			out = append(out, l.outgoingLocked(now, info))
+		}
+	}
+	for i := range out {
+		if x := out[i].link.exchange; x.Pending() {
+			next = partTick
+		} else {
+			next = min(next, max(x.Due()-now, partTick))
+		}
+	}
+	begun, ended := p.lookLocked(now)
+	p.mu.Unlock()
+	for _, o := range out {
+		for _, f := range o.frames {
+			o.link.send(f)
+		}
+		if o.dead != nil {
+			o.link.conn.Close(o.dead)
+		}
+	}
+	p.report(begun, ended)
+	return next
+}
+
+// outgoingLocked asks the link's conversation for frames, while there is room for them.
+func (l *link) outgoingLocked(now time.Duration, info registry.Info) outgoing {
+	o := outgoing{link: l}
+	x := l.exchange
+	x.Tick(now, info, l.peers.health.Patience())
+	if o.dead = x.Err(now); o.dead != nil {
+		return o
+	}
+	room := controlRoom - l.conn.Stats().Control
+	for room > 0 {
+		kind, m, ok := x.Next(now)
+		if !ok {
+			break
+		}
+		f := controlFrame(kind, m)
+		room -= len(f.Header)
+		o.frames = append(o.frames, f)
+	}
+	return o
+}
+
+// infoLocked is what this node says of itself in its heartbeats.
+func (p *Peers) infoLocked() registry.Info {
+	info := registry.Info{MembershipHash: p.hash, LateMS: p.health.LateMS()}
+	for _, m := range p.members {
+		if m.state == StateUp {
+			info.Reaches = append(info.Reaches, uint32(m.number))
+		}
+	}
+	return info
+}
