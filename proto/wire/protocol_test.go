@@ -134,6 +134,14 @@ func TestSpecificationHasTheFlags(t *testing.T) {
 			if err := f.CheckPrefix(); (err == nil) != allowed {
 				t.Errorf("flag %d on %s: %v, the table says %v", flag, k, err, allowed)
 			}
+			crossing := wire.Frame{Kind: k, Flags: flag, CallID: 1, Hops: 1, BudgetMS: 1, Status: wire.Code(wire.KindRequest)}
+			if flag == wire.FlagOneWay {
+				crossing.CallID = 0
+			}
+			allowed = allowed || row[3] == "nodes" && row[2] == k.String()
+			if err := crossing.CheckPeerPrefix(); (err == nil) != allowed {
+				t.Errorf("flag %d on %s between nodes: %v, the table says %v", flag, k, err, allowed)
+			}
 		}
 	}
 }

@@ -93,18 +93,18 @@ func messageVectors(t *testing.T) (all []messageVector) {
 	add(28, wire.Frame{}, &pb.Nodes{Nodes: node})
 	add(32, wire.Frame{}, &pb.Hello{
 		VersionMin: 1, VersionMax: 1, Features: 1, Mesh: "prod", Node: "n1", Number: 511, BootId: make([]byte, 16), Incarnation: 1700000000000, MembershipHash: 3,
-		ScramClientFirst: []byte("n,,n=n1,r=nonce"), KnownIncarnation: 4, KnownVersion: 5, KnownDigest: make([]byte, 16),
+		ScramClientFirst: []byte("n,,n=prod,r=nonce"), KnownIncarnation: 4, KnownVersion: 5, KnownDigest: make([]byte, 16), ModuleAddress: "10.0.0.1:7070",
 	})
 	entries := []*pb.Entry{{
 		Session: 1 << 62, Module: "pay", Instance: "pay-1", InstanceUuid: "u1", Group: "blue", Weight: 100, Zone: "eu", AppVersion: "1",
-		Stamp: &pb.Stamp{N: 1, Node: "n1"}, ContractHash: math.MaxUint64, Draining: true,
+		Stamp: &pb.Stamp{N: 1, Node: "n1"}, ContractHash: math.MaxUint64, Draining: true, AgeMs: 5000,
 	}}
 	contracts := []*pb.Contract{{Hash: math.MaxUint64, Methods: methods}}
 	add(33, wire.Frame{}, &pb.Snapshot{Incarnation: 1, Version: 2, Index: 1, Last: true, Count: 1, Digest: make([]byte, 16), Entries: entries, Contracts: contracts})
-	add(34, wire.Frame{}, &pb.Delta{Incarnation: 1, FromVersion: 2, ToVersion: 3, Put: entries, Del: []uint64{math.MaxUint64, 1}, Contracts: contracts})
+	add(34, wire.Frame{}, &pb.Delta{Incarnation: 1, FromVersion: 2, ToVersion: 3, Put: entries, Del: []uint64{math.MaxUint64, 1}, Contracts: contracts, Index: 4, Last: true, Count: 5, Digest: make([]byte, 16)})
 	add(35, wire.Frame{}, &pb.Heartbeat{
 		Incarnation: 1, Version: 2, Digest: make([]byte, 16), Count: 3, Sequence: 4, HeardSequence: 5, RulesEpoch: 6, RulesVersion: 7, RulesHash: make([]byte, 32),
-		Reaches: []uint32{0, 511}, LateMs: 8,
+		Reaches: []uint32{0, 511}, LateMs: 8, HeardAgoUs: 9, MembershipHash: math.MaxUint64,
 	})
 	add(36, wire.Frame{}, &pb.Resync{HaveIncarnation: 1, HaveVersion: 2})
 	add(37, wire.Frame{}, &pb.Goodbye{Reason: "stop", DrainMs: 30000})

@@ -27,6 +27,11 @@ func TestVectorsAreWritten(t *testing.T) {
 	wantWritten(t, "logins.json", "LOGIN messages, and what a node says of them.", loginVectors(t))
 	wantWritten(t, "versions.json", "Version ranges, and what a node of version 1 makes of them.", versionVectors())
 	wantWritten(t, "parts.json", "Frames in order, and the messages that they join to.", partsVectors())
+	wantWritten(t, "hellos.json", "HELLO messages, and what a node says of their form.", helloVectors(t))
+	wantWritten(t, "peer_states.json", "What a node does with each kind in each state of a link.", linkVectors(t))
+	wantWritten(t, "peer_prefixes.json", "Whole frames from another node, and what a node says of their prefix.", peerPrefixVectors())
+	wantWritten(t, "peer_answers.json", "Headers of RESPONSE from another node, and what the ingress says of them.", peerAnswerVectors(t))
+	wantWritten(t, "registry.json", "Entries and contracts, what their hashes are computed over, and digests.", registryVectors())
 	wantWritten(t, "digests.json", "What a digest's mac is computed over, and the mac.", digestVectors())
 }
 
