@@ -51,7 +51,7 @@ func OpenIncarnation(dir string, now time.Time) (*Incarnation, error) {
 		return i, nil
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("data_dir: %w", err)
+		return nil, err
 	}
 	var err error
 	if i.lock, err = lockDir(filepath.Join(dir, lockFile)); err != nil {
@@ -143,7 +143,7 @@ func (i *Incarnation) keep(n uint64) error {
 // replaceFile writes a file beside path, and gives it the name when its content is on disk.
 func replaceFile(path, text string) error {
 	beside := path + ".tmp"
-	f, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // in the folder that the operator names
 	if err != nil {
 		return err
 	}

@@ -117,11 +117,11 @@ func TestWhatCannotBeReadOrKeptIsRefused(t *testing.T) {
 		},
 		"the folder is a file": {
 			func(dir string) error { os.Remove(dir); return os.WriteFile(dir, nil, 0o600) },
-			"data_dir: ",
+			"mkdir ",
 		},
 		"the lock is a folder": {
 			func(dir string) error { return os.Mkdir(filepath.Join(dir, "lock"), 0o700) },
-			"data_dir: ",
+			"is a directory",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
