@@ -26,7 +26,9 @@ type house struct {
 
 func newHouse(t testing.TB, o Options) *house {
 	h := &house{t: t, now: time.Second}
-	o.Node = "a"
+	if o.Node == "" {
+		o.Node = "a"
+	}
 	h.r = New(o, func() time.Duration { h.mu.Lock(); defer h.mu.Unlock(); return h.now })
 	h.b.Now = h.now
 	h.caller = h.r.OpenCaller("web")

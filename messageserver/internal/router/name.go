@@ -16,7 +16,7 @@ const (
 	holdDown       = 60 * time.Second // for so long
 )
 
-// linger is how long a name that nobody claims is kept, with what balancing knows of its last process: a process that comes
+// linger is how long at least a name that nobody claims is kept, with what balancing knows of its last process: a process that comes
 // back so soon goes on where it was.
 const linger = time.Second
 

@@ -34,7 +34,7 @@ func TestTheNewerProcessTakesTheName(t *testing.T) {
 
 func TestTheGreaterStampTakesTheName(t *testing.T) {
 	stamped := func(uuid string, n uint64, node string) func(*Registration) {
-		return func(r *Registration) { r.UUID, r.Stamp = uuid, Stamp{n, node} }
+		return func(r *Registration) { of(uuid)(r); stamped(n, node)(r) }
 	}
 	for _, c := range []struct {
 		name        string
