@@ -163,7 +163,6 @@ func (d dispatcher) Cancel(session *caller.Session, callID uint64, why wire.Code
 
 // Policy keeps the newest policy.
 func (d dispatcher) Policy(_ *caller.Session, p *pb.Policy) {
-	defer d.govern.Do(func() { close(d.governed) })
 	for {
 		old := d.policy.Load()
 		if old != nil && (old.GetEpoch() > p.GetEpoch() || old.GetEpoch() == p.GetEpoch() && old.GetVersion() > p.GetVersion()) {
@@ -175,8 +174,13 @@ func (d dispatcher) Policy(_ *caller.Session, p *pb.Policy) {
 	}
 }
 
-// BatchEnd wakes workers for what has been read.
-func (d dispatcher) BatchEnd(*caller.Session) { d.queue.wake() }
+// BatchEnd wakes workers for what has been read. A policy that was among it has been acknowledged now.
+func (d dispatcher) BatchEnd(*caller.Session) {
+	d.queue.wake()
+	if d.policy.Load() != nil {
+		d.govern.Do(func() { close(d.governed) })
+	}
+}
 
 // Lost drops what was not started from a session that has ended.
 func (d dispatcher) Lost(session *caller.Session) {

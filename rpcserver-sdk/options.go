@@ -33,6 +33,9 @@ type Options struct {
 	// Needs are the modules that this one calls: see Server.Ready.
 	Needs []string
 
+	// Connections is how many sessions the server keeps open, each with another node, so that calls reach it when a node is
+	// lost: 1 to 4, default 2. Where the mesh has fewer nodes, it has fewer. All of them are one instance.
+	Connections int
 	// Queue is how many requests may wait for a handler; more are refused (OVERLOADED). Default 1,024.
 	Queue int
 	// Concurrency is how many handlers run at once. Default 256.
@@ -50,18 +53,22 @@ type Options struct {
 	// slog.Default.
 	Logger *slog.Logger
 	// OnConnect is called when a session is open, OnDisconnect when it has ended, with the cause. They must not wait for
-	// calls.
+	// calls, and may be called for different sessions at once.
 	OnConnect    func(Connection)
 	OnDisconnect func(c Connection, cause error)
 }
 
 const (
+	defaultConnections  = 2
 	defaultQueue        = 1024
 	defaultConcurrency  = 256
 	defaultDrainTimeout = 10 * time.Second
 )
 
 func (o Options) withDefaults() Options {
+	if o.Connections == 0 {
+		o.Connections = defaultConnections
+	}
 	if o.Queue == 0 {
 		o.Queue = defaultQueue
 	}
@@ -92,7 +99,7 @@ func (o Options) validate() error {
 
 func (o Options) translate(server caller.Server) caller.Options {
 	return caller.Options{
-		Addresses: o.Addresses, Secret: o.Secret, Timeout: o.Timeout, Server: server,
+		Addresses: o.Addresses, Connections: o.Connections, Secret: o.Secret, Timeout: o.Timeout, Server: server,
 		Login: &pb.Login{
 			Module: o.Module, Instance: o.Instance, Group: o.Group, Weight: uint32(max(0, o.Weight)), Zone: o.Zone,
 			AppVersion: o.Version, Needs: o.Needs, KeyId: o.KeyID, Role: pb.Role_ROLE_SERVER,

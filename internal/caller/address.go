@@ -1,121 +1,221 @@
 package caller
 
 import (
+	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/twohop/twohop/proto/pb"
 )
 
-// addresses are the ways into the mesh that a client knows. Guarded by Client.mu.
+// addresses are the ways into the mesh that a client knows, besides what the nodes say that it has sessions with
+// (Session.told). Guarded by Client.mu.
 type addresses struct {
-	given     []string          // by the program, shuffled
-	learnt    []string          // from WELCOME
-	preferred []string          // to be tried next, once
-	nodes     map[string]string // name → address
-	next      int
+	given   []string                 // by the program, shuffled
+	former  []way                    // what nodes said once; tried while no session takes calls
+	reached map[string]string        // address → the node that answered the last login there
+	rests   map[string]time.Duration // address → until when its node does not want to be asked
+
 	moved     time.Duration // when a call last asked for another node
 	everMoved bool
 }
 
+// way is what a node said of a node.
+type way struct{ node, address string }
+
 const (
-	maxLearnt    = 64
+	maxLearnt    = 64          // ways that one node names, and former ones
+	maxReached   = 256         // addresses whose nodes are remembered
 	movesAtLeast = time.Second // between two moves that calls ask for
 )
 
-// nextAddress returns the address to try next: another one each time.
-func (c *Client) nextAddress() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	a := &c.addresses
-	if len(a.preferred) > 0 {
-		address := a.preferred[0]
-		a.preferred = a.preferred[1:]
-		return address
+// waysOf returns the addresses of nodes that can be dialed, in random order: all clients hear the same list, and must not
+// all go to its first node.
+func waysOf(nodes []*pb.Node) (ways []way) {
+	for _, n := range nodes {
+		if w := (way{n.GetName(), n.GetAddress()}); checkAddress(w.address) == nil && len(ways) < maxLearnt {
+			ways = append(ways, w)
+		}
 	}
-	i := a.next % (len(a.given) + len(a.learnt))
-	a.next++
-	if i < len(a.given) {
-		return a.given[i]
-	}
-	return a.learnt[i-len(a.given)]
+	rand.Shuffle(len(ways), func(i, j int) { ways[i], ways[j] = ways[j], ways[i] }) //nolint:gosec // spreads load
+	return ways
 }
 
-func (c *Client) addressCount() int {
+// learn replaces what the node of s has said about the mesh.
+func (c *Client) learn(s *Session, nodes []*pb.Node) {
+	ways := waysOf(nodes)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.addresses.given) + len(c.addresses.learnt)
-}
-
-// learn notes nodes.
-func (c *Client) learn(nodes []*pb.Node) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	a := &c.addresses
-	for _, node := range nodes {
-		address := node.GetAddress()
-		if checkAddress(address) != nil || len(a.learnt) >= maxLearnt {
+	for _, w := range ways {
+		if slices.Contains(s.told, w) {
 			continue
 		}
-		a.nodes[node.GetName()] = address
-		if !slices.Contains(a.given, address) && !slices.Contains(a.learnt, address) {
-			a.learnt = append(a.learnt, address)
+		for _, p := range c.paths {
+			delete(p.tried, w.address) // it is there now
 		}
 	}
+	c.addresses.rememberLocked(s.told)
+	s.told = ways
+	c.changedLocked()
+}
+
+// rememberLocked keeps what nodes said that say so no more.
+func (a *addresses) rememberLocked(ways []way) {
+	for _, w := range ways {
+		a.former = slices.DeleteFunc(a.former, func(f way) bool { return f.address == w.address })
+		a.former = append(a.former, w)
+	}
+	if extra := len(a.former) - maxLearnt; extra > 0 {
+		a.former = slices.Delete(a.former, 0, extra)
+	}
+}
+
+// reachedLocked notes which node answers at an address.
+func (a *addresses) reachedLocked(address, node string) {
+	if len(a.reached) >= maxReached {
+		clear(a.reached)
+	}
+	a.reached[address] = node
+}
+
+// restLocked has an address left alone for a while, as its node asked.
+func (a *addresses) restLocked(address string, now, until time.Duration) {
+	for other, over := range a.rests {
+		if over <= now {
+			delete(a.rests, other)
+		}
+	}
+	a.rests[address] = until
 }
 
 // prefer has nodes tried next that the node of s names, which does not want the session any more.
 func (c *Client) prefer(s *Session, nodes []*pb.Node) {
-	c.learn(nodes)
+	ways := waysOf(nodes)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.addresses.preferred = nil
-	for _, node := range nodes {
-		address := node.GetAddress()
-		if checkAddress(address) == nil && address != s.address && (s.node == "" || node.GetName() != s.node) {
-			c.addresses.preferred = append(c.addresses.preferred, address)
+	c.addresses.rememberLocked(ways)
+	s.path.hints = nil
+	for _, w := range ways {
+		if w.address != s.address && (s.node == "" || w.node != s.node) {
+			s.path.hints = append(s.path.hints, w.address)
+		}
+	}
+	c.changedLocked()
+}
+
+// knownLocked returns the addresses that may be dialed: the given ones and those that are told, each once. While no session
+// takes calls these are also the former ones: the last that a node said before it was lost may have been that it lost the others.
+func (c *Client) knownLocked() []string {
+	all := slices.Clone(c.addresses.given)
+	add := func(w way) bool {
+		if !slices.Contains(all, w.address) {
+			all = append(all, w.address)
+		}
+		return true
+	}
+	c.toldLocked(add)
+	if len(c.usable) == 0 {
+		c.formerLocked(add)
+	}
+	return all
+}
+
+// toldLocked yields what the nodes say that there are sessions with, the newest session's first.
+func (c *Client) toldLocked(yield func(way) bool) {
+	for _, s := range slices.Backward(c.sessions) {
+		for _, w := range s.told {
+			if !yield(w) {
+				return
+			}
 		}
 	}
 }
 
-// elsewhere sees to it that calls go to another node than that of s: one of try, or any other for nil. It reports whether
+// formerLocked yields what nodes said once, the newest first.
+func (c *Client) formerLocked(yield func(way) bool) {
+	for _, w := range slices.Backward(c.addresses.former) {
+		if !yield(w) {
+			return
+		}
+	}
+}
+
+// nodeLocked returns the name of the node at an address: who answered there, else who was said to; empty if nobody knows.
+func (c *Client) nodeLocked(address string) (node string) {
+	if node = c.addresses.reached[address]; node != "" {
+		return node
+	}
+	find := func(w way) bool {
+		if w.address == address {
+			node = w.node
+		}
+		return node == ""
+	}
+	c.toldLocked(find)
+	if node == "" {
+		c.formerLocked(find)
+	}
+	return node
+}
+
+// addressesLocked returns the known addresses of a node.
+func (c *Client) addressesLocked(node string) (all []string) {
+	add := func(w way) bool {
+		if c.nodeLocked(w.address) == node && !slices.Contains(all, w.address) {
+			all = append(all, w.address)
+		}
+		return true
+	}
+	for _, address := range c.addresses.given {
+		add(way{address: address})
+	}
+	c.toldLocked(add)
+	c.formerLocked(add)
+	return all
+}
+
+// elsewhere sees to it that a call goes to another node than that of s: one of try, or any other for nil. It reports whether
 // there is one.
-func (c *Client) elsewhere(s *Session, try []string) bool {
+func (c *Client) elsewhere(cl *call, s *Session, try []string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, other := range c.usable {
 		if other != s && (try == nil || slices.Contains(try, other.node)) {
 			c.usable[0], c.usable[i] = other, c.usable[0]
+			cl.via = other // whoever else moves the others meanwhile
 			return true
 		}
 	}
-	if c.opts.Server != nil || c.closed {
-		return false // a server stays where it is registered
+	if c.closed || c.stopping {
+		return false
 	}
 	if s.leaving {
 		return true // the next session is on its way
 	}
-	a := &c.addresses
-	var others []string
-	if try == nil {
-		for _, address := range slices.Concat(a.given, a.learnt) {
-			if address != s.address && address != a.nodes[s.node] {
-				others = append(others, address)
-			}
-		}
-	}
-	for _, node := range try {
-		if address, known := a.nodes[node]; known && node != s.node {
-			others = append(others, address)
-		}
+	if c.opts.Server != nil {
+		return false // a server stays where it is registered
 	}
 	now := c.clock.Now()
-	if len(others) == 0 || try != nil && a.everMoved && now-a.moved < movesAtLeast {
+	if try != nil && c.addresses.everMoved && now-c.addresses.moved < movesAtLeast {
 		return false
 	}
-	a.moved, a.everMoved = now, true
-	if try != nil || len(a.preferred) == 0 {
-		a.preferred = others
+	var others []string
+	if try == nil {
+		others = slices.DeleteFunc(c.knownLocked(), func(address string) bool {
+			return address == s.address || c.nodeLocked(address) == s.node
+		})
+	}
+	for _, node := range try {
+		if node != s.node {
+			others = append(others, c.addressesLocked(node)...)
+		}
+	}
+	if len(others) == 0 {
+		return false
+	}
+	c.addresses.moved, c.addresses.everMoved = now, true
+	if try != nil || len(s.path.hints) == 0 {
+		s.path.hints = others
 	}
 	c.leaveLocked(s)
 	return true

@@ -90,11 +90,11 @@ func (c *Client) reroute(cl *call, s *Session, err *Error) bool {
 	case err.Code == CodeStaleRoute:
 	case err.Code == CodeDraining && err.Node != s.node: // the instance drains
 	case err.Code == CodeDraining:
-		if !c.elsewhere(s, nil) {
+		if !c.elsewhere(cl, s, nil) {
 			return false
 		}
 	case err.Code == CodeNoRoute:
-		if len(err.Try) == 0 || !c.elsewhere(s, err.Try) {
+		if len(err.Try) == 0 || !c.elsewhere(cl, s, err.Try) {
 			return false
 		}
 	default:
@@ -119,6 +119,8 @@ func (c *Client) lost(s *Session, cause error) {
 	s.leaving = true
 	c.unusableLocked(s)
 	c.sessions = slices.DeleteFunc(c.sessions, func(other *Session) bool { return other == s })
+	c.addresses.rememberLocked(s.told)
+	s.told = nil
 	c.mu.Unlock()
 	s.sending.Wait()
 	unsent := map[uint64]bool{}

@@ -30,6 +30,7 @@ type call struct {
 
 	// Guarded by Client.mu while the call has a place, then owned by who took it.
 	session    *Session // that it is, or was last, on
+	via        *Session // that it is to go over, if it can, or nil
 	id         uint64   // there
 	due        time.Duration
 	next, prev *call // in the queue of those that wait

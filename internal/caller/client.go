@@ -28,22 +28,27 @@ type Client struct {
 	methodsVersion uint64
 
 	// Guarded by mu.
-	mu        sync.Mutex
-	table     table
-	waiting   waiting
-	flushing  bool // somebody sends what waits; calls that come meanwhile queue up behind
-	starts    uint64
-	usable    []*Session // that new calls may use, the first one first
-	sessions  []*Session // that have not ended
-	addresses addresses
-	stamp     *pb.Stamp // of the first WELCOME
-	refusal   *Error    // why calls need not wait, until a session is open
-	sweeper   *time.Timer
-	nextSweep time.Duration // 0: the sweep does not run
-	started   bool
-	opened    chan struct{} // closed when a session opens, and replaced
-	stopping  bool          // no session follows
-	closed    bool
+	mu          sync.Mutex
+	table       table
+	waiting     waiting
+	flushing    bool // somebody sends what waits; calls that come meanwhile queue up behind
+	starts      uint64
+	usable      []*Session // that new calls may use, the first one first
+	sessions    []*Session // that have not ended
+	addresses   addresses
+	stamp       *pb.Stamp         // of the first WELCOME
+	begun       bool              // a first session is as it must be before there is a second
+	logins      uint64            // sessions that got a WELCOME
+	newest      map[string]uint64 // node → the order of the newest of them there
+	refusal     *Error            // why calls need not wait, until a session is open
+	replacement *Error            // why no session follows: another process has the name
+	changed     chan struct{}     // closed when paths that wait for an address are to look again, and replaced
+	sweeper     *time.Timer
+	nextSweep   time.Duration // 0: the sweep does not run
+	started     bool
+	opened      chan struct{} // closed when a session opens, and replaced
+	stopping    bool          // no session follows
+	closed      bool
 
 	kick     chan struct{} // one slot: a call waits and a session is open
 	replaced chan struct{} // closed when another process has the name
@@ -59,13 +64,20 @@ func New(opts Options) (*Client, error) {
 	}
 	c := &Client{
 		opts: opts, clock: frameconn.NewClock(), table: newTable(),
-		kick: make(chan struct{}, 1), replaced: make(chan struct{}), opened: make(chan struct{}),
+		kick: make(chan struct{}, 1), replaced: make(chan struct{}), opened: make(chan struct{}), changed: make(chan struct{}),
+		newest: map[string]uint64{},
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	given := slices.Clone(opts.Addresses)
 	rand.Shuffle(len(given), func(i, j int) { given[i], given[j] = given[j], given[i] }) //nolint:gosec // spreads load
-	c.addresses = addresses{given: given, nodes: map[string]string{}}
-	c.paths = []*path{{client: c, state: State{Name: StateConnecting, Since: time.Now(), Address: given[0]}}}
+	c.addresses = addresses{given: given, reached: map[string]string{}, rests: map[string]time.Duration{}}
+	for i := range opts.Connections {
+		p := &path{client: c, first: i == 0, tried: map[string]bool{}, state: State{Name: StateWaiting, Since: time.Now()}}
+		if p.first {
+			p.state.Name, p.state.Address = StateConnecting, given[0]
+		}
+		c.paths = append(c.paths, p)
+	}
 	return c, nil
 }
 
@@ -97,7 +109,7 @@ func (c *Client) Instance() (name, uuid string) {
 	return c.opts.Login.GetInstance(), c.opts.Login.GetInstanceUuid()
 }
 
-// Replaced is closed when another process has taken the module's and instance's name.
+// Replaced is closed when no session follows another process has taken the module's and instance's name.
 func (c *Client) Replaced() <-chan struct{} { return c.replaced }
 
 // Refusal returns why the login was refused for good, or nil.
@@ -114,8 +126,9 @@ func (c *Client) Refusal() error {
 func (c *Client) Drain(ctx context.Context) {
 	c.mu.Lock()
 	c.stopping = true
+	c.changedLocked()
+	sessions := slices.Clone(c.sessions)
 	c.mu.Unlock()
-	sessions := c.sessionsNow()
 	for _, s := range sessions {
 		if s.open() {
 			s.goodbye("the server stops")
@@ -169,13 +182,6 @@ func (c *Client) Close() {
 func (c *Client) refuseAll(refusal *Error) {
 	var ends []*call
 	c.mu.Lock()
-	if refusal.Code == CodeReplaced {
-		select {
-		case <-c.replaced:
-		default:
-			close(c.replaced)
-		}
-	}
 	if len(c.usable) == 0 {
 		c.refusal = refusal
 		for cl := c.waiting.first; cl != nil; cl = c.waiting.first {
@@ -187,6 +193,21 @@ func (c *Client) refuseAll(refusal *Error) {
 	for _, cl := range ends {
 		cl.end(refusal.again())
 	}
+}
+
+// replace ends the client's sessions: another process has the name. What is under way on them goes on.
+func (c *Client) replace(why *Error) {
+	c.mu.Lock()
+	if c.replacement == nil {
+		c.replacement, c.stopping = why, true
+		for _, s := range slices.Clone(c.usable) {
+			c.leaveLocked(s)
+		}
+		close(c.replaced)
+		c.changedLocked()
+	}
+	c.mu.Unlock()
+	c.refuseAll(why)
 }
 
 // again returns a copy for another call.

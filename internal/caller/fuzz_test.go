@@ -54,7 +54,7 @@ func runFrames(t *testing.T, server bool, program []byte) {
 	}
 	near, far := testkit.Pipe(testkit.PipeOptions{Buffer: 1 << 20})
 	defer far.Close()
-	s := newSession(c, "alpha:1")
+	s := newSession(c.paths[0], "alpha:1")
 	s.conn = frameconn.New(net.Conn(near), frameconn.Options{Clock: c.clock})
 	c.add(s)
 	var open []*Pending

@@ -18,12 +18,22 @@ func (c *Client) leave(s *Session, g *pb.Goaway) {
 	if s.leaving {
 		return
 	}
+	s.superseded = Code(g.GetCode()) == CodeReplaced && c.twiceLocked(s)
 	s.goaway = &Error{
 		Class: Code(g.GetCode()).Class(), Code: Code(g.GetCode()), Node: s.node,
 		Message:    "the node closes the session" + separated(g.GetMessage()),
 		RetryAfter: time.Duration(g.GetRetryAfterMs()) * time.Millisecond,
 	}
 	c.leaveLocked(s)
+}
+
+// twiceLocked reports whether this client has logged in to the node of s a second time, by an address that it did not know to
+// be the same node's: a node drops one of two sessions of a process, too. Where another process has the name as well, the next
+// login says so.
+func (c *Client) twiceLocked(s *Session) bool {
+	return c.newest[s.node] > s.order || slices.ContainsFunc(c.sessions, func(other *Session) bool {
+		return other != s && other.order > 0 && other.node == s.node && !other.leaving
+	})
 }
 
 func (c *Client) leaveLocked(s *Session) {
@@ -60,8 +70,11 @@ func (s *Session) retire(ctx context.Context, successor <-chan struct{}) {
 	<-s.ended
 }
 
-// goodbye asks the node for no new requests.
+// goodbye asks the node for no new requests, once.
 func (s *Session) goodbye(why string) {
+	if s.parted.Swap(true) {
+		return
+	}
 	s.control(wire.KindGoaway, &pb.Goaway{Code: uint32(wire.Draining), Message: why})
 	s.asked.Store(int64(s.client.clock.Now()))
 }

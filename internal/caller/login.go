@@ -16,18 +16,22 @@ import (
 
 var errNoWelcome = errors.New("caller: the node did not answer the login in time")
 
-// connect dials an address and logs in. On success the session's reader runs, and so it does on failure until the
+// connect dials an address and logs in. more says that there are other addresses to try. On success the session's reader runs, and so it does on failure until the
 // session has ended, which connect waits for.
-func (p *path) connect(ctx context.Context, address string) (*Session, error) {
+func (p *path) connect(ctx context.Context, address string, more bool) (*Session, error) {
 	c := p.client
-	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
+	patience := dialTimeout
+	if more {
+		patience = dialQuickly
+	}
+	dialing, cancel := context.WithTimeout(ctx, patience)
 	nc, err := c.opts.Dial(dialing, address)
 	cancel()
 	if err != nil {
 		return nil, err
 	}
 	p.set(StateLoggingIn, address, nil, nil)
-	s := newSession(c, address)
+	s := newSession(p, address)
 	options := frameconn.Options{
 		MaxFrame: wire.MaxFrame + wire.NodeExtra, MaxMessage: wire.MaxMessage + wire.NodeExtra,
 		Queue: c.opts.Queue, Clock: c.clock,
@@ -162,17 +166,47 @@ func (s *Session) welcome(w *pb.Welcome) error {
 	s.id, s.node, s.mesh = w.GetSession(), w.GetNode(), w.GetMesh()
 	s.limits = limitsOf(w.GetLimits())
 	c := s.client
-	c.mu.Lock()
-	if c.stamp == nil {
-		c.stamp = w.GetStamp()
+	c.learn(s, w.GetNodes())
+	if !c.admit(s, w.GetStamp()) {
+		return errLeft
 	}
-	c.mu.Unlock()
-	c.learn(w.GetNodes())
-	close(s.welcomed)
 	if c.opts.Server != nil {
 		c.report(s)
 	}
 	return nil
+}
+
+// admit opens a session, unless none is wanted any more.
+func (c *Client) admit(s *Session, stamp *pb.Stamp) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.stopping {
+		return false
+	}
+	if c.stamp == nil {
+		c.stamp = stamp
+	}
+	if c.opts.Server == nil {
+		c.begun = true
+	}
+	c.logins++
+	s.order = c.logins
+	c.newest[s.node] = s.order
+	c.addresses.reachedLocked(s.address, s.node)
+	s.path.node = s.node
+	c.changedLocked()
+	close(s.welcomed)
+	return true
+}
+
+// governed notes that what a server must enforce is in force on a session, so that its node registers it.
+func (c *Client) governed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.begun {
+		c.begun = true
+		c.changedLocked()
+	}
 }
 
 // limitsOf fills in what a node left out.

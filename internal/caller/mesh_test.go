@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -43,8 +45,11 @@ func (m *mesh) dial(_ context.Context, address string) (net.Conn, error) {
 	defer m.mu.Unlock()
 	m.dials = append(m.dials, address)
 	n := m.nodes[address]
-	if n == nil || n.down {
-		return nil, errors.New("connection refused")
+	switch {
+	case n == nil:
+		return nil, errors.New("no route to host")
+	case n.down:
+		return nil, fmt.Errorf("dial %s: %w", address, syscall.ECONNREFUSED)
 	}
 	ours, theirs := testkit.Pipe(testkit.PipeOptions{})
 	p := &peer{

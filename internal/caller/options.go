@@ -32,11 +32,13 @@ type Options struct {
 	Queue int
 	// Server takes requests, in the roles server and both.
 	Server Server
+	// Connections is how many sessions are kept open, with as many nodes. Default 1.
+	Connections int
 	// Dial replaces the dialing of an address.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Logger gets one line per change of a session. Default: slog.Default.
 	Logger *slog.Logger
-	// OnConnect and OnDisconnect hear of each session, one after the other.
+	// OnConnect and OnDisconnect hear of each session, one after the other; those of different sessions may run at once.
 	OnConnect    func(Connection)
 	OnDisconnect func(Connection, error)
 
@@ -55,7 +57,9 @@ type Connection struct {
 const (
 	defaultTimeout = 10 * time.Second
 	dialTimeout    = 5 * time.Second
+	dialQuickly    = 2 * time.Second // while there are other addresses to try
 	loginTimeout   = 5 * time.Second
+	maxConnections = 4
 	maxWaiting     = 1024    // calls that wait for a session
 	maxWaitingSize = 4 << 20 // bytes of them
 	defaultQueue   = 64 << 20
@@ -77,6 +81,7 @@ func (o *Options) resolve() error {
 		login = proto.CloneOf(o.Login)
 	}
 	login.VersionMin, login.VersionMax = wire.MinVersion, wire.Version
+	login.Features = wire.FeatureNodes
 	login.InstanceUuid = rand.Text()
 	login.Sdk = sdkName
 	if login.GetInstance() == "" {
@@ -91,6 +96,12 @@ func (o *Options) resolve() error {
 	}
 	if o.Timeout < 0 {
 		problems = append(problems, fmt.Errorf("timeout is %s, must be positive", o.Timeout))
+	}
+	if o.Connections == 0 {
+		o.Connections = 1
+	}
+	if o.Connections < 0 || o.Connections > maxConnections {
+		problems = append(problems, fmt.Errorf("connections is %d, must be 1 to %d", o.Connections, maxConnections))
 	}
 	if o.Queue == 0 {
 		o.Queue = defaultQueue

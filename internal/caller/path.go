@@ -4,37 +4,54 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"os"
+	"syscall"
 	"time"
 )
 
-// path keeps one session open. Its goroutine dials, logs in, and starts again when the session is left or lost.
+// path keeps one session open. Its goroutine chooses an address, dials, logs in, and starts again when the session is left
+// or lost. Paths of one client go to different nodes.
 type path struct {
 	client *Client
+	first  bool // it need not wait for another path's session
 
 	// Owned by run.
-	failures  int
-	fruitless int             // tries since a session was open
-	old       []chan struct{} // successors that sessions which were left wait for
+	failures int             // rounds since a session lasted
+	spread   time.Duration   // the next dial comes later by at most so much, at random
+	refusal  *Error          // of this round: why a node refused the login for good
+	old      []chan struct{} // successors that sessions which were left wait for
 
 	// Guarded by Client.mu.
-	state State
+	state  State
+	aim    string          // the address that it dials, or has its session at; empty while it looks for one
+	node   string          // whose session it has
+	hints  []string        // to be tried next, once
+	tried  map[string]bool // what failed in this round
+	last   string          // what was dialed last
+	nearby bool            // in this round, a machine answered that no node listens
 }
 
 const (
 	backoffStep = 500 * time.Millisecond
 	backoffMax  = 30 * time.Second
-	refusedMin  = 5 * time.Second // before a node that refused for good is asked again
-	settled     = time.Second     // a session that lasted so long was a success
+	backoffNear = 5 * time.Second        // the same, while a machine answers: its node is likely to start soon
+	spreadLoss  = 100 * time.Millisecond // at most, before the next address is tried after a failure
+	spreadNews  = time.Second            // at most, before an address is tried that many have been waiting for
+	refusedMin  = 5 * time.Second        // before a node that refused for good is asked again
+	settled     = time.Second            // a session that lasted so long was a success
 	flushAgain  = 5 * time.Millisecond
 )
 
 func (p *path) run(ctx context.Context) {
 	defer p.client.running.Done()
 	defer p.supersede() // nothing follows: what was left need not wait
-	for ctx.Err() == nil {
-		address := p.client.nextAddress()
+	for {
+		address, more := p.next(ctx)
+		if address == "" {
+			return
+		}
 		p.set(StateConnecting, address, nil, nil)
-		s, err := p.connect(ctx, address)
+		s, err := p.connect(ctx, address, more)
 		if err != nil {
 			if !p.failed(ctx, address, err) {
 				return
@@ -43,81 +60,73 @@ func (p *path) run(ctx context.Context) {
 		}
 		opened := p.client.clock.Now()
 		p.serve(ctx, s)
-		if p.client.clock.Now()-opened >= p.client.opts.settled {
-			p.failures = 0
-		}
-		if !p.after(ctx, s) {
+		if !p.after(ctx, s, p.client.clock.Now()-opened >= p.client.opts.settled) {
 			return
 		}
 	}
 }
 
-// failed waits after a connection that did not come about. It reports whether to try again.
+// failed notes a connection that did not come about. It reports whether to go on.
 func (p *path) failed(ctx context.Context, address string, err error) bool {
-	if ctx.Err() != nil {
+	c := p.client
+	refused, isRefusal := errors.AsType[*Error](err)
+	if isRefusal && refused.Code == CodeReplaced {
+		c.replace(refused)
+		p.set(StateReplaced, address, nil, err)
+		c.opts.Logger.Error("session replaced", "address", address, "error", err)
 		return false
 	}
-	c := p.client
-	wait := p.backoff()
-	p.fruitless++
-	if p.fruitless >= c.addressCount() {
-		p.supersede() // there is no other node: what was left need not wait for one
-	}
-	if refused, ok := errors.AsType[*Error](err); ok {
-		wait = max(wait, refused.RetryAfter)
+	p.spread = spreadLoss
+	c.mu.Lock()
+	p.aim = ""
+	c.failedLocked([]string{address}, errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist))
+	over := c.closed || c.stopping
+	if isRefusal {
+		now, rest := c.clock.Now(), refused.RetryAfter
 		if final(refused.Code) {
-			wait = max(wait, refusedMin+rand.N(backoffMax-refusedMin)) //nolint:gosec // jitter
-			c.refuseAll(refused)
+			rest = max(rest, refusedMin+rand.N(backoffMax-refusedMin)) //nolint:gosec // jitter
+			p.refusal = refused
 		}
-		if refused.Code == CodeReplaced {
-			p.set(StateReplaced, address, nil, err)
-			c.opts.Logger.Error("session replaced", "address", address, "error", err)
-			return false
+		if rest > 0 {
+			c.addresses.restLocked(address, now, now+rest)
 		}
+	}
+	c.mu.Unlock()
+	if over || ctx.Err() != nil {
+		return true // next sees it, too
 	}
 	p.set(StateWaiting, address, nil, err)
-	c.opts.Logger.Warn("no session", "address", address, "error", err, "retry_in", wait.Round(time.Millisecond))
-	return p.pause(ctx, wait)
+	c.opts.Logger.Warn("no session", "address", address, "error", err)
+	return true
 }
 
 // final reports whether another try is unlikely to help the calls that wait.
 func final(code Code) bool {
 	switch code {
-	case CodeUnauthenticated, CodeDenied, CodeBadRequest, CodeReplaced:
+	case CodeUnauthenticated, CodeDenied, CodeBadRequest:
 		return true
 	}
 	return false
-}
-
-func (p *path) pause(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // serve is the time of an open session: it sends what waits, until the session is left or lost.
 func (p *path) serve(ctx context.Context, s *Session) {
 	c := p.client
 	c.mu.Lock()
-	s.usable = !s.leaving && !c.closed
+	s.usable = !s.leaving && !c.closed && c.replacement == nil
 	if s.usable {
 		c.usable = append(c.usable, s)
 		close(c.opened)
 		c.opened = make(chan struct{})
+		c.refusal = nil
 	}
-	c.refusal = nil
 	c.mu.Unlock()
 	p.set(StateOpen, s.address, s, nil)
 	c.opts.Logger.Info("session open", "node", s.node, "address", s.address, "session", s.id)
 	if c.opts.OnConnect != nil {
 		c.opts.OnConnect(s.connection())
 	}
-	p.fruitless = 0
+	p.refusal, p.spread = nil, 0
 	p.supersede()
 	again := time.NewTimer(0)
 	defer again.Stop()
@@ -129,6 +138,8 @@ func (p *path) serve(ctx context.Context, s *Session) {
 			return
 		case <-s.ended:
 			return
+		case <-c.replaced:
+			return
 		case <-ctx.Done():
 			return
 		}
@@ -138,20 +149,37 @@ func (p *path) serve(ctx context.Context, s *Session) {
 	}
 }
 
-// after decides how to go on once a session does not take calls any more. It reports whether to try again.
-func (p *path) after(ctx context.Context, s *Session) bool {
+// after decides how to go on once a session does not take calls any more. lasted says that it was not lost at once. It
+// reports whether to go on.
+func (p *path) after(ctx context.Context, s *Session, lasted bool) bool {
 	c := p.client
+	ended := s.hasEnded()
 	c.mu.Lock()
-	goaway := s.goaway
 	c.unusableLocked(s)
-	stopping := c.closed || c.stopping
+	goaway := s.goaway
+	closed, stopping := c.closed, c.stopping
+	p.aim, p.node = "", ""
+	if lasted {
+		p.failures, p.nearby = 0, false
+		clear(p.tried)
+	}
+	if goaway != nil && goaway.RetryAfter > 0 {
+		now := c.clock.Now()
+		c.addresses.restLocked(s.address, now, now+goaway.RetryAfter)
+	}
+	c.failedLocked(append(c.addressesLocked(s.node), s.address), false)
+	if !ended {
+		delete(p.tried, s.address) // tried after the others: behind it may be more than one node
+	}
+	c.kickLocked() // this path may have taken the kick, and sends nothing any more
 	c.mu.Unlock()
-	if stopping || ctx.Err() != nil {
+	if closed || ctx.Err() != nil {
 		s.close()
 		p.set(StateClosed, s.address, nil, s.cause())
 		return false
 	}
-	if s.hasEnded() {
+	if ended {
+		p.spread = spreadLoss
 		s.tellEnd()
 	} else {
 		successor := make(chan struct{})
@@ -159,28 +187,15 @@ func (p *path) after(ctx context.Context, s *Session) bool {
 		c.running.Add(1)
 		go s.retire(ctx, successor)
 	}
-	wait := time.Duration(0)
-	if goaway != nil {
-		wait = goaway.RetryAfter
-		if goaway.Code == CodeReplaced {
-			p.set(StateReplaced, s.address, nil, goaway)
-			c.opts.Logger.Error("session replaced", "node", s.node, "address", s.address, "error", goaway)
-			c.refuseAll(goaway)
-			return false
-		}
-	}
-	if s.hasEnded() {
-		wait = max(wait, p.backoff())
+	switch {
+	case goaway != nil && goaway.Code == CodeReplaced && !s.superseded:
+		c.replace(goaway)
+		c.opts.Logger.Error("session replaced", "node", s.node, "address", s.address, "error", goaway)
+		p.set(StateReplaced, s.address, nil, goaway)
+		return false
 	}
 	p.set(StateWaiting, s.address, nil, s.cause())
-	return p.pause(ctx, wait)
-}
-
-// backoff returns how long to wait after a failure: full jitter.
-func (p *path) backoff() time.Duration {
-	wait := rand.N(min(backoffMax, p.client.opts.backoffStep<<min(p.failures, 10))) //nolint:gosec // jitter
-	p.failures++
-	return wait
+	return !stopping || p.over()
 }
 
 // supersede lets the sessions go that were left.

@@ -38,7 +38,7 @@ func (c *Client) placeNewLocked(cl *call, now time.Duration) (*Session, *Error) 
 	case c.refusal != nil:
 		return nil, c.refusal.again()
 	}
-	s := c.usableLocked()
+	s := c.usableLocked(cl)
 	if s == nil || c.waiting.first != nil || c.flushing {
 		if c.waiting.full() {
 			return nil, fail(CodeOverloaded, "%d calls of %d bytes wait for a connection", c.waiting.count, c.waiting.size)
@@ -56,9 +56,12 @@ func (c *Client) placeNewLocked(cl *call, now time.Duration) (*Session, *Error) 
 	return s, nil
 }
 
-// usableLocked returns the session that new calls go to, or nil.
-func (c *Client) usableLocked() *Session {
-	if len(c.usable) == 0 {
+// usableLocked returns the session that a call goes to, or nil.
+func (c *Client) usableLocked(cl *call) *Session {
+	switch {
+	case cl.via != nil && cl.via.usable:
+		return cl.via
+	case len(c.usable) == 0:
 		return nil
 	}
 	return c.usable[0]
@@ -151,7 +154,8 @@ func (c *Client) flush() (again bool) {
 	c.flushing = true
 	defer func() { c.flushing = false }()
 	for !again && c.waiting.first != nil {
-		cl, s := c.waiting.first, c.usableLocked()
+		cl := c.waiting.first
+		s := c.usableLocked(cl)
 		if s == nil {
 			return false
 		}

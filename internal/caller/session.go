@@ -18,6 +18,7 @@ import (
 type Session struct {
 	// Static after construction.
 	client  *Client
+	path    *path
 	conn    *frameconn.Conn
 	address string
 
@@ -37,11 +38,15 @@ type Session struct {
 	reported uint64 // the version of the methods that the node was told
 
 	// Guarded by Client.mu.
-	usable   bool // new calls may use it
-	leaving  bool // no new calls: a GOAWAY came, a call asked for another node, or it ended
-	inFlight int
-	goaway   *Error // why it is left
+	usable     bool // new calls may use it
+	leaving    bool // no new calls: a GOAWAY came, a call asked for another node, or it ended
+	inFlight   int
+	goaway     *Error // why it is left
+	superseded bool   // the GOAWAY came because of a newer session of this client with the same node
+	order      uint64 // of its WELCOME among the client's
+	told       []way  // what its node says about the mesh
 
+	parted   atomic.Bool    // the node was asked for no new requests
 	sending  sync.WaitGroup // Sends under way; added to under Client.mu while the session is usable
 	serving  atomic.Int64   // requests being worked on
 	asked    atomic.Int64   // when the last request came, on the client's clock
@@ -51,9 +56,9 @@ type Session struct {
 	ended    chan struct{}  // closed when everything of it is settled
 }
 
-func newSession(c *Client, address string) *Session {
+func newSession(p *path, address string) *Session {
 	return &Session{
-		client: c, address: address,
+		client: p.client, path: p, address: address,
 		idle: make(chan struct{}, 1), welcomed: make(chan struct{}), left: make(chan struct{}), ended: make(chan struct{}),
 	}
 }
@@ -79,6 +84,13 @@ func (s *Session) Frame(f *wire.Frame) error {
 			return breach("GOAWAY: %v", err)
 		}
 		s.client.leave(s, &g)
+		return nil
+	case wire.KindNodes:
+		var n pb.Nodes
+		if err := proto.Unmarshal(f.Header, &n); err != nil {
+			return breach("NODES: %v", err)
+		}
+		s.client.learn(s, n.GetNodes())
 		return nil
 	case wire.KindRequest, wire.KindCancel, wire.KindPolicy, wire.KindLease:
 		if s.client.opts.Server == nil {
@@ -108,6 +120,7 @@ func (s *Session) serve(f *wire.Frame) error {
 		}
 		server.Policy(s, &p)
 		s.control(wire.KindPolicyOK, &pb.PolicyOk{Epoch: p.GetEpoch(), Version: p.GetVersion()})
+		s.client.governed()
 	}
 	return nil
 }

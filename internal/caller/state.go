@@ -24,7 +24,9 @@ const (
 type State struct {
 	Name    StateName
 	Since   time.Time
-	Address string // of the last try
+	Address string // of the last try; empty before the first
+	// Reason is why a session is not even tried: because the mesh has no other node, for example. Else empty.
+	Reason  string
 	Node    string // while open
 	Session uint64 // while open
 	// LastError is why the last session or try ended; it stays until there is another one.
@@ -33,7 +35,13 @@ type State struct {
 
 // String returns the state for logs.
 func (s State) String() string {
-	text := fmt.Sprintf("%s since %s, %s", s.Name, s.Since.Format(time.TimeOnly), s.Address)
+	text := fmt.Sprintf("%s since %s", s.Name, s.Since.Format(time.TimeOnly))
+	if s.Reason != "" {
+		text += ": " + s.Reason
+	}
+	if s.Address != "" {
+		text += ", " + s.Address
+	}
 	if s.Node != "" {
 		text += ", node " + s.Node
 	}
@@ -68,6 +76,18 @@ func (c *Client) States() []State {
 		states = append(states, p.state)
 	}
 	return states
+}
+
+// outlook returns where the path stands that has most to say about why there is no session, and whether there is one.
+func (c *Client) outlook() (state State, open bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.paths {
+		if state.Name == "" || state.LastError == nil && p.state.LastError != nil {
+			state = p.state
+		}
+	}
+	return state, len(c.usable) > 0
 }
 
 // Open reports whether a session takes calls.

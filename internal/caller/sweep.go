@@ -68,7 +68,7 @@ func (c *Client) sweep() {
 			c.stats.oneWayDropped.Add(1)
 		}
 		err := cl.spent()
-		if state := c.States()[0]; state.Name != StateOpen {
+		if state, open := c.outlook(); !open {
 			err.Message += ", and there was no session: " + state.String()
 		}
 		cl.end(err)
