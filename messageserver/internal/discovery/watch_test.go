@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,9 +15,13 @@ import (
 
 // watched is a file that is watched every second, and what was told of it.
 type watched struct {
-	t        *testing.T
-	dir      string
-	path     string
+	// Static after construction.
+	t    *testing.T
+	dir  string
+	path string
+
+	// Guarded by mu.
+	mu       sync.Mutex
 	lists    []string // names of the members
 	problems []string
 }
@@ -31,13 +37,7 @@ func watch(t *testing.T, story func(w *watched)) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			Watch(ctx, w.path, time.Second, func(l List) {
-				var names []string
-				for _, m := range l {
-					names = append(names, m.Node)
-				}
-				w.lists = append(w.lists, strings.Join(names, " "))
-			}, func(err error) { w.problems = append(w.problems, err.Error()) })
+			Watch(ctx, w.path, time.Second, w.changed, w.failed)
 		}()
 		time.Sleep(500 * time.Millisecond) // between two looks
 		w.wait(1)
@@ -48,6 +48,22 @@ func watch(t *testing.T, story func(w *watched)) {
 		w.want("the end", "")
 		w.wantProblem("the end", "")
 	})
+}
+
+func (w *watched) changed(l List) {
+	var names []string
+	for _, m := range l {
+		names = append(names, m.Node)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lists = append(w.lists, strings.Join(names, " "))
+}
+
+func (w *watched) failed(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.problems = append(w.problems, err.Error())
 }
 
 func text(names ...string) string {
@@ -69,6 +85,8 @@ func (w *watched) wait(n int) {
 // want takes the lists that were told since the last time, joined by |.
 func (w *watched) want(when, lists string) {
 	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if got := strings.Join(w.lists, " | "); got != lists {
 		w.t.Errorf("%s: told the lists %q, want %q", when, got, lists)
 	}
@@ -78,6 +96,8 @@ func (w *watched) want(when, lists string) {
 // wantProblem takes what was complained about since the last time: one problem with a text in it, or none for "".
 func (w *watched) wantProblem(when, part string) {
 	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	switch {
 	case part == "" && len(w.problems) > 0:
 		w.t.Errorf("%s: complained %q", when, w.problems)
@@ -195,18 +215,18 @@ func TestWatchStartsWithoutAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "members.yaml")
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		var lists, problems int
-		go Watch(ctx, path, 0, func(List) { lists++ }, func(error) { problems++ })
-		time.Sleep(10 * DefaultEvery)
+		var lists, problems atomic.Int32
+		go Watch(ctx, path, 0, func(List) { lists.Add(1) }, func(error) { problems.Add(1) })
+		time.Sleep(10*DefaultEvery + DefaultEvery/2)
 		synctest.Wait()
-		if lists != 0 || problems != 1 {
-			t.Errorf("%d lists and %d problems, want one problem", lists, problems)
+		if lists.Load() != 0 || problems.Load() != 1 {
+			t.Errorf("%d lists and %d problems, want one problem", lists.Load(), problems.Load())
 		}
 		put(t, path, text("a"))
 		time.Sleep(2 * DefaultEvery)
 		synctest.Wait()
-		if lists != 1 || problems != 1 {
-			t.Errorf("%d lists and %d problems, want one of each", lists, problems)
+		if lists.Load() != 1 || problems.Load() != 1 {
+			t.Errorf("%d lists and %d problems, want one of each", lists.Load(), problems.Load())
 		}
 		stop()
 	})
