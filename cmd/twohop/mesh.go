@@ -23,9 +23,9 @@ func meshCommand() *cobra.Command {
 		Long: `Shows the members of the mesh, or changes the list: for every node at once, while all of them run. Each node writes its
 members file whole or not at all, and the result is reported per node.
 
-Any node can be asked. It checks the list and takes it first; if it refuses, no other node is told. A node that joins gets
+Any node can be asked. It is the first to take the list; if it refuses, those that stay are not told. A node that joins gets
 the list as soon as it is linked, and may be started later, with the list in its own members file. A node that leaves hears
-of it if it is linked, gets ` + "30 s" + ` to end what it has, and need not be there.`,
+of it before the others if it is linked, gets 30 s to end what it has, and need not be there.`,
 		Example: `  twohop mesh
   twohop mesh --admin 127.0.0.1:7171 --json`,
 		Args: cobra.NoArgs,

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,7 +25,10 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script. Besides testscript's own commands there are:
 //
-//	ready FILE          wait until FILE is there, then set NODE, LISTEN, ADMIN and PID from it
+//	ready FILE [PRE]    wait until FILE is there, then set NODE, LISTEN, ADMIN and PID from it, or PRE_NODE and so on
+//	ports NAME...       set variables to ports that were free a moment ago
+//	expand FROM TO      write a file with the variables in it filled in
+//	until REGEXP COMMAND...  run a command again and again, until its stdout has a line of that form
 //	exits CODE COMMAND  run a command that ends with this exit code
 //	signal NAME PID     send a signal: INT or TERM
 //	chmod MODE FILE     change who may read a file
@@ -32,14 +37,18 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready": ready, "exits": exits, "signal": send, "chmod": chmod,
+			"ready": ready, "ports": ports, "expand": expand, "until": until, "exits": exits, "signal": send, "chmod": chmod,
 		},
 	})
 }
 
 func ready(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) != 1 {
-		ts.Fatalf("usage: ready FILE")
+	if len(args) != 1 && len(args) != 2 {
+		ts.Fatalf("usage: ready FILE [PREFIX]")
+	}
+	prefix := ""
+	if len(args) == 2 {
+		prefix = args[1] + "_"
 	}
 	file := ts.MkAbs(args[0])
 	ts.Check(appears(file))
@@ -50,7 +59,42 @@ func ready(ts *testscript.TestScript, _ bool, args []string) {
 	decoder.UseNumber()
 	ts.Check(decoder.Decode(&fields))
 	for name, value := range fields {
-		ts.Setenv(strings.ToUpper(name), fmt.Sprint(value))
+		ts.Setenv(prefix+strings.ToUpper(name), fmt.Sprint(value))
+	}
+}
+
+func ports(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		defer l.Close() // all at once, so that they differ
+		_, port, err := net.SplitHostPort(l.Addr().String())
+		ts.Check(err)
+		ts.Setenv(name, port)
+	}
+}
+
+func expand(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: expand FROM TO")
+	}
+	to := ts.MkAbs(args[1])
+	ts.Check(os.MkdirAll(filepath.Dir(to), 0o700))
+	ts.Check(os.WriteFile(to, []byte(os.Expand(ts.ReadFile(args[0]), ts.Getenv)), 0o600))
+}
+
+// until has the test's own time as its bound. What the command printed before stands in the log when that is up.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: until REGEXP COMMAND...")
+	}
+	wanted, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for {
+		err := ts.Exec(args[1], args[2:]...)
+		if err == nil && wanted.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
 	}
 }
 

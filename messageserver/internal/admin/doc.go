@@ -22,10 +22,11 @@
 // linked, or does not answer within two seconds, is in the answer with the reason; the answer is 200 all the same, because
 // what the other nodes say is true.
 //
-// PUT /v1/members brings a whole list and, in If-Match, the hash of the list that it was made from. This node checks and
-// writes it first; if it refuses, nobody else is told. Then every node of the old and of the new list is told, each writes
-// it whole or not at all, and the answer says of each how it went. Nodes that then have different lists find that out by
-// themselves, and say so as a trouble.
+// PUT /v1/members brings a whole list and, in If-Match, the hash of the list that it was made from. Every node of
+// the old and of the new list is told, each checks it and writes it whole or not at all, and the answer says of each how it
+// went. Nodes that leave are told first, because nobody is linked to them afterwards; then this node takes it, and if it
+// refuses, those that stay are not told. Nodes that have different lists find that out by themselves, and say so as a
+// trouble.
 //
 // # State
 //

@@ -118,7 +118,7 @@ func (s *Server) setMembers(w http.ResponseWriter, r *http.Request) {
 	}
 	all, err := s.tellAll(context.WithoutCancel(r.Context()), old.Members, list) // half of the nodes is worse than all
 	if err != nil {
-		refuse(w, http.StatusUnprocessableEntity, fmt.Sprintf("node %s refuses the list, and no other was told: %v", s.src.Node, err))
+		refuse(w, http.StatusUnprocessableEntity, fmt.Sprintf("node %s refuses the list, and no other has taken it: %v", s.src.Node, reason(err)))
 		return
 	}
 	answer(w, http.StatusOK, struct {
@@ -152,35 +152,53 @@ func readList(w http.ResponseWriter, r *http.Request) (members []Member, status 
 	return list.Members, 0, nil
 }
 
-// tellAll puts the list in force here, and then at the others. An error means that it is not in force anywhere. A node that
-// is to leave tells the others first, while it still has links.
+// tellAll puts the list in force at every node. A node that is to leave is told before the others, while it is linked; this
+// node is the first of those that stay, and if it refuses, they are not told. An error means that no node has taken the list.
 func (s *Server) tellAll(ctx context.Context, old, list []Member) ([]told, error) {
 	ctx, cancel := context.WithTimeout(ctx, tellPatience)
 	defer cancel()
 	all := changes(old, list)
 	own := slices.IndexFunc(all, func(t told) bool { return t.Node == s.src.Node })
 	leaves := own >= 0 && all[own].Role == "leaves"
-	if !leaves {
-		if err := s.src.Peers.SetMembers(list); err != nil {
-			return nil, err
+	tell := func(leaving bool) {
+		var telling sync.WaitGroup
+		for i := range all {
+			if i != own && leaving == (all[i].Role == "leaves") {
+				telling.Go(func() { s.src.tell(ctx, &all[i], list) })
+			}
 		}
+		telling.Wait()
 	}
-	var telling sync.WaitGroup
-	for i := range all {
-		if i != own {
-			telling.Go(func() { s.src.tell(ctx, &all[i], list) })
-		}
+	tell(true)
+	if leaves {
+		tell(false)
 	}
-	telling.Wait()
+	if err := s.src.Peers.SetMembers(list); err != nil {
+		return all, refused(all, own, err)
+	}
 	if own >= 0 {
 		all[own].Result = "ok"
 	}
-	if leaves {
-		if err := s.src.Peers.SetMembers(list); err != nil {
-			all[own].Result, all[own].Error = "failed", reason(err)
-		}
+	if !leaves {
+		tell(false)
 	}
 	return all, nil
+}
+
+// refused notes that this node refuses the list. If nobody has taken it, that is the error.
+func refused(all []told, own int, err error) error {
+	if !slices.ContainsFunc(all, func(t told) bool { return t.Result == "ok" }) {
+		return err
+	}
+	for i := range all {
+		switch {
+		case i == own:
+			all[i].Result, all[i].Error = "failed", reason(err)
+		case all[i].Result == "":
+			all[i].Result, all[i].Error = "failed", "it was not told, because the node that was asked refuses the list"
+		}
+	}
+	return nil
 }
 
 // changes names every node of either list, sorted.
@@ -211,7 +229,7 @@ func (src *Sources) tell(ctx context.Context, t *told, list []Member) {
 	for {
 		_, err := ask[membersAnswer](ctx, src, t.Node, "SetMembers", memberList{list})
 		if err == nil {
-			t.Result = "ok"
+			t.Result, t.Error = "ok", ""
 			return
 		}
 		t.Result, t.Error = "failed", reason(err)

@@ -55,7 +55,7 @@ func TestWhatThisNodeRefusesNobodyIsTold(t *testing.T) {
 	w.peers["a"].refuses = errors.New("members[1].number: 1 stands twice")
 	a := w.nodes["a"]
 	got := a.put(listOf(w.peers["a"].members...), a.hash())
-	if got.Status != http.StatusUnprocessableEntity || !strings.Contains(got.Error, "node a refuses the list, and no other was told: members[1].number: 1 stands twice") {
+	if got.Status != http.StatusUnprocessableEntity || !strings.Contains(got.Error, "node a refuses the list, and no other has taken it: members[1].number: 1 stands twice") {
 		t.Errorf("got %+v", got)
 	}
 	if w.peers["b"].sets != 0 {
@@ -66,9 +66,9 @@ func TestWhatThisNodeRefusesNobodyIsTold(t *testing.T) {
 func TestEveryNodeIsReported(t *testing.T) {
 	w := meet(t, "a", "b", "c", "d")
 	w.peers["b"].refuses = errors.New("the disk\nis full")
-	w.cut("a", "d", "leaving", "")
-	a := w.nodes["a"]
-	got := a.put(listOf(w.peers["a"].members[:3]...), a.hash())
+	a, p := w.nodes["a"], w.peers["a"]
+	p.set = func() { p.links = p.links[:2] } // d cannot be asked any more
+	got := a.put(listOf(p.members[:3]...), a.hash())
 	if got.Status != http.StatusOK || got.OK || got.line() != "a=ok b=failed c=ok d=ok" {
 		t.Errorf("got %+v", got)
 	}
@@ -77,6 +77,18 @@ func TestEveryNodeIsReported(t *testing.T) {
 	}
 	if w.peers["d"].sets != 1 {
 		t.Error("d leaves, is linked, and did not hear of it")
+	}
+}
+
+// TestWhatIsTakenByOneNodeIsReported: a node that leaves has the list before this node finds that it cannot write its own.
+func TestWhatIsTakenByOneNodeIsReported(t *testing.T) {
+	w := meet(t, "a", "b", "c")
+	w.peers["a"].refuses = errors.New("the disk is full")
+	a := w.nodes["a"]
+	got := a.put(listOf(w.peers["a"].members[:2]...), a.hash())
+	if got.Status != http.StatusOK || got.OK || got.line() != "a=failed b=failed c=ok" || w.peers["b"].sets != 0 ||
+		got.Results[0].Error != "the disk is full" || !strings.Contains(got.Results[1].Error, "it was not told") {
+		t.Errorf("got %+v", got)
 	}
 }
 
@@ -116,7 +128,7 @@ func TestANodeThatJoinsIsToldWhenItIsLinked(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := answered{Results: all}
-		if got.line() != "a=ok b=ok c=ok d=not_heard" || all[3].Role != "joins" || all[3].fails() || w.peers["c"].sets != 1 {
+		if got.line() != "a=ok b=ok c=ok d=not_heard" || all[3].Role != "joins" || all[3].fails() || all[2].Error != "" || w.peers["c"].sets != 1 {
 			t.Errorf("got %+v", all)
 		}
 		if took := time.Since(from); took != tellPatience {
