@@ -32,7 +32,7 @@ type mesh struct {
 var errAlone = errors.New("messageserver: the node is alone: Options.Peers names no members")
 
 // inMesh reports whether the options name other nodes.
-func (o *Options) inMesh() bool { return o.Peers.MembersFile != "" || len(o.Peers.Members) > 0 }
+func (o Options) inMesh() bool { return o.Peers.MembersFile != "" || len(o.Peers.Members) > 0 }
 
 // openMesh opens the listener for other nodes and makes the peers. The listener for modules is open.
 func (s *Server) openMesh() (*mesh, error) {
