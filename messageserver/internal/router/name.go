@@ -25,8 +25,8 @@ type name struct {
 	module, instance string // static after construction
 
 	claims  []*claim
-	picks   []*governance.Instance // of the processes that have had the name and may still be there
-	holder  string                 // the process that had it last
+	picks   []*governance.Instance // of the processes that have had the name and claim it, or were the last to do so
+	holder  string                 // the process that has it, or had it when one could be reached
 	left    time.Duration          // when the last claim went, if there is none
 	entry   *entry                 // what tables say of it, nil if nobody claims it
 	feud    *feud                  // nil if it was not taken of late
@@ -50,11 +50,11 @@ func (d *directory) resolveLocked(e *edit, n *name) {
 	if n.entry = nil; best != nil {
 		n.entry = n.buildLocked(d, best.reg.UUID)
 	}
-	n.picks = slices.DeleteFunc(n.picks, func(p *governance.Instance) bool {
-		return p.UUID != n.holder && !n.hasProcess(p.UUID)
-	})
-	if claimed && n.entry == nil {
-		n.left = e.now
+	switch {
+	case best != nil:
+		n.picks = slices.DeleteFunc(n.picks, func(p *governance.Instance) bool { return !n.hasProcess(p.UUID) })
+	case claimed:
+		n.holder, n.left = "", e.now
 	}
 	if len(n.claims) == 0 || n.feud != nil {
 		d.resting[n] = struct{}{}
