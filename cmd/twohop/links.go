@@ -118,7 +118,18 @@ func cell(from *adminclient.NodeLinks, to string) string {
 	case from.Links[i].State == "up":
 		return strings.TrimSpace("up " + roundTrip(from.Links[i].RTTMicros))
 	}
-	return from.Links[i].State + " " + output.Age(from.Links[i].Seconds)
+	return from.Links[i].State + " " + output.Age(downSince(from, &from.Links[i]))
+}
+
+// downSince returns for how long a link has not been up: it changes between waiting and connecting all that time.
+func downSince(from *adminclient.NodeLinks, l *adminclient.Link) float64 {
+	since := l.Seconds
+	for _, t := range from.Troubles {
+		if t.Peer == l.Peer && t.Kind == "link_down" {
+			since = max(since, t.Seconds)
+		}
+	}
+	return since
 }
 
 // roundTrip writes microseconds.
@@ -131,9 +142,13 @@ func roundTrip(micros int64) string {
 
 // ailing lists the ends that are not up, and the troubles, those that are not about a link, too.
 func ailing(links *adminclient.Links) (heads []string, rows [][]string) {
-	for _, n := range links.Nodes {
+	for i := range links.Nodes {
+		n := &links.Nodes[i]
 		told := make(map[string]bool) // peers whose link stands there
 		for _, t := range n.Troubles {
+			if t.Kind == "link_down" && slices.ContainsFunc(n.Troubles, func(o adminclient.Trouble) bool { return o.Kind == "node_dead" && o.Peer == t.Peer }) {
+				continue // that says it, too
+			}
 			row := []string{n.Node, t.Peer, t.Kind, output.Age(t.Seconds), t.Cause, "", "", ""}
 			if i := slices.IndexFunc(n.Links, func(l adminclient.Link) bool { return l.Peer == t.Peer }); i >= 0 {
 				copy(row[5:], measured(&n.Links[i]))
@@ -144,7 +159,7 @@ func ailing(links *adminclient.Links) (heads []string, rows [][]string) {
 		for i := range n.Links {
 			l := &n.Links[i]
 			if l.State != "up" && !told[l.Peer] {
-				rows = append(rows, append([]string{n.Node, l.Peer, l.State, output.Age(l.Seconds), l.Cause}, measured(l)...))
+				rows = append(rows, append([]string{n.Node, l.Peer, l.State, output.Age(downSince(n, l)), l.Cause}, measured(l)...))
 			}
 		}
 	}

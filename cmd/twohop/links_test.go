@@ -16,7 +16,7 @@ func up(peer string) string { return strings.Replace(upTo, "%", peer, 1) }
 func TestLinksAreShownFromBothEnds(t *testing.T) {
 	f := newFakeNode(t, map[string]string{"/v1/links": `{"node":"b","mesh":"m","nodes":[
 		{"node":"b","links":[` + up("a") + `,` + waiting + `],"troubles":[
-			{"kind":"link_down","peer":"c","seconds":12.5,"cause":"connection refused"},
+			{"kind":"link_down","peer":"c","seconds":72.5,"cause":"connection refused"},
 			{"kind":"link_slow","peer":"a","seconds":61,"cause":"round trip 2s"}]},
 		{"node":"a","links":[` + up("b") + `,{"peer":"c","state":"syncing","state_seconds":0.2,"incarnation":"9","version":"1"}],"troubles":[]},
 		{"node":"c","error":"the link to it is waiting for 12s"}]}`})
@@ -27,10 +27,10 @@ func TestLinksAreShownFromBothEnds(t *testing.T) {
 	wantLines(t, out,
 		`FROM \ TO a b c`,
 		`a · up 0.3ms syncing 0s`,
-		`b up 0.3ms · waiting 12s`,
+		`b up 0.3ms · waiting 1m`,
 		`c ? ? ·`,
 		`FROM TO STATE SINCE CAUSE RTT UNANSWERED LAST ERROR`,
-		`b c link_down 12s connection refused 0.9ms 1.5s read: reset`,
+		`b c link_down 1m connection refused 0.9ms 1.5s read: reset`,
 		`b a link_slow 1m round trip 2s 0.3ms - -`,
 		`a c syncing 0s - - - -`,
 	)
@@ -40,6 +40,19 @@ func TestLinksAreShownFromBothEnds(t *testing.T) {
 	wantLines(t, errs, "twohop: node c was not heard, how its links are is known from the other ends only: the link to it is waiting for 12s")
 	if _, out, _ := f.run("", "links", "--json"); !strings.Contains(out, `"incarnation": "9"`) || !strings.Contains(out, `"error": "the link`) {
 		t.Errorf("as JSON: %s", out)
+	}
+}
+
+// TestADeadNodeIsOneTrouble: that the link to it is down, too, needs no line.
+func TestADeadNodeIsOneTrouble(t *testing.T) {
+	f := newFakeNode(t, map[string]string{"/v1/links": `{"node":"b","nodes":[{"node":"b","links":[` + up("a") + `,` + waiting + `],"troubles":[
+		{"kind":"link_down","peer":"c","seconds":13,"cause":"connection refused"},
+		{"kind":"node_dead","peer":"c","seconds":12,"cause":"nobody reaches it"},
+		{"kind":"link_down","peer":"z","seconds":3,"cause":"other"}]}]}`})
+	_, out, _ := f.run("", "links")
+	wantLines(t, out, `b c node_dead 12s nobody reaches it 0.9ms 1.5s read: reset`, `b z link_down 3s other - - -`)
+	if n := strings.Count(out, "link_down"); n != 1 {
+		t.Errorf("%d lines of links that are down:\n%s", n, out)
 	}
 }
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,6 +66,7 @@ func rates(before, now adminclient.Loads) reading {
 		}
 		r.Nodes = append(r.Nodes, one)
 	}
+	slices.SortFunc(r.Nodes, func(x, y rate) int { return cmp.Compare(x.Node, y.Node) })
 	return r
 }
 

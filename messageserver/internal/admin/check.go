@@ -24,18 +24,18 @@ func (src *Sources) checks() []check {
 		needed(src.Needs()),
 	}
 	if src.Peers != nil {
-		checks = append(checks, linksUp(src.Peers.Links()))
+		checks = append(checks, linksUp(src.Peers.Links(), src.Peers.Troubles()))
 	}
 	return checks
 }
 
 // linksUp warns of links that are not up. It leaves the node ready, also when no link is: the modules that are here are served.
-func linksUp(links []Link) check {
+func linksUp(links []Link, troubles []Trouble) check {
 	c := check{Name: "links", Warning: true}
 	var down []string
 	for i := range links {
 		if links[i].State != "up" {
-			down = append(down, fmt.Sprintf("%s is %s", links[i].Peer, links[i].text()))
+			down = append(down, fmt.Sprintf("%s is %s", links[i].Peer, links[i].text(troubles)))
 		}
 	}
 	slices.Sort(down)

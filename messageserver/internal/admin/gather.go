@@ -57,9 +57,6 @@ func (src *Sources) others() (names []string) {
 	return names
 }
 
-// silent are the states of a link over which nothing can be asked.
-var silent = []string{"connecting", "waiting", "refused", "down"}
-
 // unlinkedError says that a node could not even be asked.
 type unlinkedError struct{ why string }
 
@@ -72,15 +69,21 @@ func (src *Sources) linked(node string) error {
 	switch {
 	case i < 0:
 		return &unlinkedError{"there is no link to it"}
-	case slices.Contains(silent, links[i].State):
-		return &unlinkedError{"the link to it is " + links[i].text()}
+	case links[i].State != "up":
+		return &unlinkedError{"the link to it is " + links[i].text(src.Peers.Troubles())}
 	}
 	return nil
 }
 
-// text says how a link is: its state, since when, and why.
-func (l *Link) text() string {
-	text := fmt.Sprintf("%s for %v", l.State, time.Duration(l.Seconds*float64(time.Second)).Round(100*time.Millisecond))
+// text says how a link is: its state, since when it is not up, and why.
+func (l *Link) text(troubles []Trouble) string {
+	seconds := l.Seconds // it changes between waiting and connecting all the time that it is down
+	for _, t := range troubles {
+		if t.Peer == l.Peer && t.Kind == "link_down" {
+			seconds = max(seconds, t.Seconds)
+		}
+	}
+	text := fmt.Sprintf("%s, not up for %v", l.State, time.Duration(seconds*float64(time.Second)).Round(100*time.Millisecond))
 	if l.Cause != "" {
 		text += ": " + l.Cause
 	}
@@ -100,6 +103,9 @@ func ask[T any](ctx context.Context, src *Sources, node, method string, question
 	}
 	answer, err := src.Peers.Ask(ctx, node, method, body)
 	if err != nil {
+		if down := src.linked(node); down != nil {
+			err = down // the link went down meanwhile
+		}
 		return said, err
 	}
 	if err := json.Unmarshal(answer, &said); err != nil {

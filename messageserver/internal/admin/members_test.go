@@ -118,7 +118,13 @@ func TestANodeThatJoinsIsToldWhenItIsLinked(t *testing.T) {
 				time.Sleep(time.Second)
 				p.mu.Lock()
 				defer p.mu.Unlock()
-				p.links = append(p.links, Link{Peer: "c", State: "up"}, Link{Peer: "d", State: "connecting"})
+				p.links = append(p.links, Link{Peer: "c", State: "syncing"}, Link{Peer: "d", State: "connecting"})
+			}()
+			go func() {
+				time.Sleep(2 * time.Second)
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.links[1].State = "up"
 			}()
 		}
 		s := &Server{src: a.sources()}
@@ -228,5 +234,17 @@ func TestTheOrderOfAListDoesNotMatter(t *testing.T) {
 		if hashOf([]Member{x, y}) == hashOf(other) {
 			t.Errorf("%v has the same hash", other)
 		}
+	}
+}
+
+// TestALinkThatIsLostMeanwhileIsNoRefusal: the node that was asked has said nothing.
+func TestALinkThatIsLostMeanwhileIsNoRefusal(t *testing.T) {
+	w := meet(t, "a", "b")
+	w.peers["a"].lose = func() { w.cut("a", "b", "down", "read: reset") }
+	a := w.nodes["a"]
+	src := a.sources()
+	_, err := ask[membersAnswer](t.Context(), &src, "b", "Members", nil)
+	if _, unlinked := errors.AsType[*unlinkedError](err); !unlinked || !strings.Contains(err.Error(), "read: reset") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -61,7 +61,7 @@ func TestANodeThatIsNotHeardIsNamed(t *testing.T) {
 		change func(w *world)
 		why    string
 	}{
-		{"no link", func(w *world) { w.cut("a", "c", "waiting", "connection refused") }, "the link to it is waiting for 12s: connection refused"},
+		{"no link", func(w *world) { w.cut("a", "c", "waiting", "connection refused") }, "the link to it is waiting, not up for 12s: connection refused"},
 		{"no link at all", func(w *world) { w.peers["a"].links = w.peers["a"].links[:1] }, "there is no link to it"},
 		{"another version", func(w *world) { w.peers["c"].garbles = true }, "is it of another version?"},
 	} {
@@ -191,9 +191,13 @@ func TestALinkThatIsNotUpIsAWarning(t *testing.T) {
 	}{
 		{"all up", func(*world) {}, true, "2 of 2 links are up"},
 		{"one down", func(w *world) { w.cut("a", "c", "waiting", "connection refused") }, false,
-			"1 of 2 links are up: c is waiting for 12s: connection refused"},
-		{"none up", func(w *world) { w.cut("a", "b", "syncing", ""); w.cut("a", "c", "down", "dead") }, false,
-			"no link is up, and only the modules of this node are served: b is syncing for 12s; c is down for 12s: dead"},
+			"1 of 2 links are up: c is waiting, not up for 12s: connection refused"},
+		{"none up", func(w *world) {
+			w.cut("a", "b", "syncing", "")
+			w.cut("a", "c", "down", "dead")
+			w.peers["a"].troubles = []Trouble{{Kind: "link_down", Peer: "c", Seconds: 42}}
+		}, false,
+			"no link is up, and only the modules of this node are served: b is syncing, not up for 12s; c is down, not up for 42s: dead"},
 	} {
 		w := meet(t, "a", "b", "c")
 		test.change(w)

@@ -56,9 +56,10 @@ type peers struct {
 	world *world
 	self  string
 
-	refuses error // what SetMembers says
-	silent  bool  // it answers nothing that it is asked
-	garbles bool  // it answers something else
+	refuses error  // what SetMembers says
+	silent  bool   // it answers nothing that it is asked
+	garbles bool   // it answers something else
+	lose    func() // if set, the link is lost when something is asked
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -106,6 +107,10 @@ func (p *peers) Ask(ctx context.Context, name, method string, body []byte) ([]by
 	n := p.world.nodes[name]
 	if n == nil {
 		return nil, errors.New("no such node")
+	}
+	if p.lose != nil {
+		p.lose()
+		return nil, errors.New("the link is lost")
 	}
 	switch of := p.world.peers[name]; {
 	case of.silent:
