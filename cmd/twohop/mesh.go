@@ -108,10 +108,12 @@ func troubleCount(n int) string {
 
 // listOf says how a member's list compares with that of the node that was asked.
 func listOf(mesh *adminclient.Mesh, m *adminclient.MemberView) string {
-	switch m.Hash {
-	case "":
+	switch {
+	case m.Removed:
+		return "removed"
+	case m.Hash == "":
 		return "not heard"
-	case mesh.Hash:
+	case m.Hash == mesh.Hash:
 		return "same"
 	}
 	return "differs"
@@ -120,7 +122,7 @@ func listOf(mesh *adminclient.Mesh, m *adminclient.MemberView) string {
 // membersOf returns the list that is in force at the node that was asked.
 func membersOf(mesh *adminclient.Mesh) (members []adminclient.Member) {
 	for i := range mesh.Members {
-		if mesh.Members[i].State != "leaving" {
+		if !mesh.Members[i].Removed {
 			members = append(members, mesh.Members[i].Member)
 		}
 	}

@@ -14,8 +14,8 @@ const (
 	trio = `{"node":"a","mesh":"m","members_hash":"00ff","troubles":1,"members":[
 		{"node":"a","number":1,"address":"h:1","self":true,"state":"up","state_seconds":60,"members_hash":"00ff"},
 		{"node":"b","number":2,"address":"h:2","state":"up","state_seconds":60,"members_hash":"00fe"},
-		{"node":"c","number":3,"address":"h:3","state":"waiting","state_seconds":9,"cause":"refused","error":"not linked"},
-		{"node":"d","number":4,"address":"h:4","state":"leaving","state_seconds":2}]}`
+		{"node":"c","number":3,"address":"h:3","state":"leaving","state_seconds":9,"cause":"it stops","error":"not linked"},
+		{"node":"d","number":4,"address":"h:4","state":"leaving","state_seconds":2,"removed":true}]}`
 	allTook = `{"node":"a","members_hash":"00aa","ok":true,"results":[{"node":"a","result":"ok","role":"stays"},
 		{"node":"c","result":"not_heard","error":"connection refused","role":"leaves"}]}`
 	oneFailed = `{"node":"a","members_hash":"00aa","ok":false,"results":[{"node":"a","result":"ok","role":"stays"},
@@ -33,8 +33,8 @@ func TestTheMembersAreListed(t *testing.T) {
 		"NODE NUMBER ADDRESS LINK SINCE LIST CAUSE",
 		"a 1 h:1 itself 1m same -",
 		"b 2 h:2 up 1m differs -",
-		"c 3 h:3 waiting 9s not heard refused",
-		"d 4 h:4 leaving 2s not heard -",
+		"c 3 h:3 leaving 9s not heard it stops",
+		"d 4 h:4 leaving 2s removed -",
 	)
 	if _, ls, _ := f.run("", "mesh", "ls"); ls != out {
 		t.Errorf("mesh ls prints %s", ls)

@@ -23,13 +23,14 @@ type Mesh struct {
 	Troubles int          `json:"troubles"`
 }
 
-// MemberView describes a member, and the link to it. One that leaves is no member any more, and has the state leaving.
+// MemberView describes a member, and the link to it. One that is removed is no member any more.
 type MemberView struct {
 	Member
 	Self    bool    `json:"self,omitempty"`
 	State   string  `json:"state"`
 	Seconds float64 `json:"state_seconds"`
 	Cause   string  `json:"cause,omitempty"`
+	Removed bool    `json:"removed,omitempty"`
 	Hash    string  `json:"members_hash,omitempty"` // of the list that it has; empty: it was not asked, or not heard
 	Error   string  `json:"error,omitempty"`        // why it was not heard
 }

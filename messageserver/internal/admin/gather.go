@@ -75,15 +75,20 @@ func (src *Sources) linked(node string) error {
 	return nil
 }
 
-// text says how a link is: its state, since when it is not up, and why.
-func (l *Link) text(troubles []Trouble) string {
-	seconds := l.Seconds // it changes between waiting and connecting all the time that it is down
+// since returns for how many seconds a link has been up, or not: while it is not, it changes between waiting and connecting.
+func (l *Link) since(troubles []Trouble) float64 {
+	seconds := l.Seconds
 	for _, t := range troubles {
 		if t.Peer == l.Peer && t.Kind == "link_down" {
 			seconds = max(seconds, t.Seconds)
 		}
 	}
-	text := fmt.Sprintf("%s, not up for %v", l.State, time.Duration(seconds*float64(time.Second)).Round(100*time.Millisecond))
+	return seconds
+}
+
+// text says how a link is that is not up: its state, since when, and why.
+func (l *Link) text(troubles []Trouble) string {
+	text := fmt.Sprintf("%s, not up for %v", l.State, time.Duration(l.since(troubles)*float64(time.Second)).Round(100*time.Millisecond))
 	if l.Cause != "" {
 		text += ": " + l.Cause
 	}

@@ -10,9 +10,10 @@ import (
 type memberView struct {
 	Member
 	Self    bool    `json:"self,omitempty"`
-	State   string  `json:"state"` // of the link to it; of this node itself: up
-	Seconds float64 `json:"state_seconds"`
+	State   string  `json:"state"`         // of the link to it; of this node itself: up
+	Seconds float64 `json:"state_seconds"` // for which it has been up, or not
 	Cause   string  `json:"cause,omitempty"`
+	Removed bool    `json:"removed,omitempty"`      // it is no member any more, and its link is still there
 	Members string  `json:"members_hash,omitempty"` // of the list that is in force there, with scope=mesh
 	Error   string  `json:"error,omitempty"`        // why it was not heard, with scope=mesh
 }
@@ -47,7 +48,8 @@ func (s *Server) mesh(w http.ResponseWriter, r *http.Request) {
 // its link is.
 func (src *Sources) memberViews(members []Member) []memberView {
 	views := make([]memberView, 0, len(members))
-	links := src.ownLinks().Links
+	own := src.ownLinks()
+	links := own.Links
 	for _, m := range members {
 		v := memberView{Member: m, State: "down", Cause: "there is no link to it"}
 		if m.Node == src.Node {
@@ -55,7 +57,7 @@ func (src *Sources) memberViews(members []Member) []memberView {
 		}
 		for i := range links {
 			if links[i].Peer == m.Node {
-				v.State, v.Seconds, v.Cause = links[i].State, links[i].Seconds, links[i].Cause
+				v.State, v.Seconds, v.Cause = links[i].State, links[i].since(own.Troubles), links[i].Cause
 			}
 		}
 		views = append(views, v)
@@ -65,6 +67,7 @@ func (src *Sources) memberViews(members []Member) []memberView {
 		if !slices.ContainsFunc(members, func(m Member) bool { return m.Node == l.Peer }) {
 			views = append(views, memberView{
 				Member: Member{Node: l.Peer, Number: l.Number, Address: l.Address}, State: l.State, Seconds: l.Seconds, Cause: l.Cause,
+				Removed: true,
 			})
 		}
 	}

@@ -113,7 +113,7 @@ func TestTheMeshAsANodeSeesIt(t *testing.T) {
 		Members    []struct {
 			Node, Address, State, Cause, Error string
 			Number                             int
-			Self                               bool
+			Self, Removed                      bool
 			Hash                               string `json:"members_hash"`
 		}
 	}
@@ -135,7 +135,7 @@ func TestTheMeshAsANodeSeesIt(t *testing.T) {
 	w.peers["a"].members = w.peers["a"].members[:2]
 	w.cut("a", "c", "leaving", "")
 	w.nodes["a"].wantJSON("/v1/mesh", http.StatusOK, &got)
-	if c := got.Members[2]; c.Node != "c" || c.State != "leaving" {
+	if c := got.Members[2]; c.Node != "c" || c.State != "leaving" || !c.Removed || got.Members[1].Removed {
 		t.Errorf("got %+v", got.Members)
 	}
 	w.nodes["a"].wantText("/v1/mesh?scope=all", http.StatusBadRequest, "must be node or mesh")
