@@ -51,6 +51,8 @@ func (p *part) check() error {
 		return breach("a part has %d entries and %d contracts, must have at most %d of each", len(p.puts), len(p.contracts), maxPuts)
 	case len(p.dels) > maxDels:
 		return breach("a part removes %d entries, must remove at most %d", len(p.dels), maxDels)
+	case p.count > maxEntries:
+		return breach("count is %d, must be at most %d", p.count, maxEntries)
 	case !p.snapshot && p.from >= p.to.Version:
 		return breach("a delta leads from version %d to %d, must lead to a later one", p.from, p.to.Version)
 	}
@@ -115,6 +117,9 @@ func (a *assembly) add(v *View, p *part, now time.Duration) error {
 		if p.snapshot {
 			a.sum = a.sum.plus(v.hasher.hash(r))
 		}
+	}
+	if len(a.dels)+len(p.dels) > maxEntries {
+		return breach("more than %d entries are gone", maxEntries)
 	}
 	for _, session := range p.dels {
 		if err := see(session); err != nil {

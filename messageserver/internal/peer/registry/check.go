@@ -12,10 +12,11 @@ import (
 	"github.com/twohop/twohop/proto/wire"
 )
 
-// Bounds of what one message says. Whoever goes beyond them breaks the protocol.
+// Bounds of what is said. Whoever goes beyond them breaks the protocol.
 const (
-	maxPuts        = 256
+	maxPuts        = 256 // in a part
 	maxDels        = 4096
+	maxEntries     = 1 << 20
 	maxMessage     = 60 << 10 // bytes; a frame's header has fewer than 64 KiB
 	maxReaches     = 512      // nodes have the numbers 0 to 511
 	maxRulesHash   = 64
@@ -28,8 +29,7 @@ func breach(format string, args ...any) *wire.Error {
 
 // reason is what an error says, without the code in front.
 func reason(err error) string {
-	var e *wire.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*wire.Error](err); ok {
 		return e.Reason
 	}
 	return err.Error()

@@ -18,6 +18,8 @@ type Options struct {
 	Dead      time.Duration // after so long without hearing, or without being heard, a link is dead; default 3.5 s
 	Resync    time.Duration // between two RESYNC, both ways, or the round trip where that is longer; default 200 ms
 	Doubt     time.Duration // between two RESYNC for stale routes; default 1 s
+
+	partEntries int // tests make parts small; 0 is maxPuts
 }
 
 func (o Options) withDefaults() Options {
@@ -28,6 +30,9 @@ func (o Options) withDefaults() Options {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
+	}
+	if o.partEntries == 0 {
+		o.partEntries = maxPuts
 	}
 	return o
 }
@@ -152,7 +157,7 @@ func (x *Exchange) Next(now time.Duration) (kind wire.Kind, m proto.Message, ok 
 		if x.cursor == x.own.mark {
 			return 0, nil, false
 		}
-		x.transfer = x.own.transfer(x.cursor)
+		x.transfer = x.own.transfer(x.cursor, x.opts.partEntries)
 	}
 	kind, m = x.transfer.next(now)
 	x.counters.PartsSent++

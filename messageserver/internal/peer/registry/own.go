@@ -15,14 +15,17 @@ type Own struct {
 	entries map[uint64]*router.Registration
 	digest  Digest
 	ring    ring
-	frozen  []*router.Registration // all entries in the order of sessions, nil until somebody wants them
+	frozen  []*router.Registration // all entries, nil until somebody wants them
 	unfit   uint64
 	hasher  hasher
 }
 
 // NewOwn returns an empty registry, at version 0.
 func NewOwn(incarnation uint64) *Own {
-	return &Own{mark: Mark{Incarnation: max(incarnation, 1)}, entries: make(map[uint64]*router.Registration)}
+	return &Own{
+		mark: Mark{Incarnation: max(incarnation, 1)}, entries: make(map[uint64]*router.Registration),
+		ring: ring{maxVersions: ringVersions, maxKeys: ringKeys},
+	}
 }
 
 // Apply puts a batch of changes into force and reports whether that made a version: what does not change an entry does not
@@ -38,7 +41,7 @@ func (o *Own) Apply(changes []router.Change) bool {
 		if r != nil && old != nil && same(r, old) {
 			continue
 		}
-		if r != nil && (r.Session != session || !sayable(r)) {
+		if r != nil && (r.Session != session || old == nil && len(o.entries) >= maxEntries || !sayable(r)) {
 			o.unfit++
 			r = nil
 		}
@@ -131,14 +134,15 @@ func (o *Own) Check() error {
 	return errors.Join(errs...)
 }
 
-// all returns every entry in the order of sessions. The slice is shared, and nobody changes it.
+// all returns every entry, in byContract's order. The slice is shared, and nobody changes it.
 func (o *Own) all() []*router.Registration {
 	if o.frozen == nil {
-		o.frozen = make([]*router.Registration, 0, len(o.entries))
-		for _, r := range o.entries {
-			o.frozen = append(o.frozen, r)
-		}
-		slices.SortFunc(o.frozen, func(a, b *router.Registration) int { return cmp.Compare(a.Session, b.Session) })
+		o.frozen = slices.SortedFunc(o.Each, byContract)
 	}
 	return o.frozen
+}
+
+// byContract puts entries with the same contract side by side, so that few parts have to bring it.
+func byContract(a, b *router.Registration) int {
+	return cmp.Or(cmp.Compare(methodsOf(a).Hash, methodsOf(b).Hash), cmp.Compare(a.Session, b.Session))
 }

@@ -10,6 +10,8 @@ const (
 
 // ring remembers which sessions the last versions changed.
 type ring struct {
+	maxVersions, maxKeys int // static
+
 	first    uint64     // the oldest version that is here, if any is
 	versions [][]uint64 // the keys of first, first + 1, …
 	keys     int
@@ -22,7 +24,7 @@ func (r *ring) push(version uint64, keys []uint64) {
 	}
 	r.versions = append(r.versions, keys)
 	r.keys += len(keys)
-	for len(r.versions) > ringVersions || r.keys > ringKeys {
+	for len(r.versions) > r.maxVersions || r.keys > r.maxKeys {
 		r.keys -= len(r.versions[0])
 		r.versions[0] = nil
 		r.versions = r.versions[1:]
@@ -31,7 +33,7 @@ func (r *ring) push(version uint64, keys []uint64) {
 }
 
 // clear forgets everything.
-func (r *ring) clear() { *r = ring{} }
+func (r *ring) clear() { *r = ring{maxVersions: r.maxVersions, maxKeys: r.maxKeys} }
 
 // since returns the keys that were changed after a version, each once and in order. It is not ok where the ring does not
 // reach back.

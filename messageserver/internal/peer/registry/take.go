@@ -87,13 +87,15 @@ func (x *Exchange) takePart(p *part, now time.Duration) (Result, error) {
 		x.counters.Stale++
 		return Result{}, nil
 	case !x.assembly.ofSame(p) || p.index != x.assembly.next:
-		return x.mixed(), nil
+		x.mixed()
+		return Result{}, nil
 	}
 	x.moved = true
 	err := x.assembly.add(v, p, now)
 	switch {
 	case errors.Is(err, errMixed):
-		return x.mixed(), nil
+		x.mixed()
+		return Result{}, nil
 	case err != nil:
 		x.assembly = nil
 		return Result{}, err
@@ -104,11 +106,10 @@ func (x *Exchange) takePart(p *part, now time.Duration) (Result, error) {
 }
 
 // mixed throws away what was built of parts that do not belong together.
-func (x *Exchange) mixed() Result {
+func (x *Exchange) mixed() {
 	x.assembly = nil
 	x.counters.Mixed++
 	x.ask = true
-	return Result{}
 }
 
 // missing asks for what did not come.
@@ -192,6 +193,9 @@ func (x *Exchange) compare(at Mark, digest Digest, count uint32) Result {
 	case at.before(v.mark):
 		x.counters.Stale++
 	case at == v.mark && (digest != v.digest || uint64(count) != uint64(len(v.entries))):
+		if moved && x.assembly != nil && x.assembly.head.snapshot {
+			break // it is being repaired, and that takes longer than a heartbeat
+		}
 		x.assembly = nil
 		return x.differs("view", at, len(v.entries), v.digest, count, digest)
 	case at == v.mark:

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -23,19 +24,20 @@ type transfer struct {
 	count    uint32
 	puts     []*router.Registration // what is left to say
 	dels     []uint64
+	limit    int // entries in a part
 	index    uint32
 	done     bool
 }
 
-// transfer begins what leads from a state to the present one.
-func (o *Own) transfer(from Mark) *transfer {
-	t := &transfer{to: o.mark, digest: o.digest, count: uint32(len(o.entries))}
+// transfer begins what leads from a state to the present one, with so many entries in a part.
+func (o *Own) transfer(from Mark, limit int) *transfer {
+	t := &transfer{to: o.mark, digest: o.digest, count: uint32(len(o.entries)), limit: limit}
 	var keys []uint64
 	ok := from.Incarnation == o.mark.Incarnation
 	if ok {
 		keys, ok = o.ring.since(from.Version)
 	}
-	if !ok || len(keys) > max(len(o.entries), maxPuts) {
+	if !ok || len(keys) > max(len(o.entries), limit) {
 		t.snapshot, t.puts = true, o.all()
 		return t
 	}
@@ -47,13 +49,14 @@ func (o *Own) transfer(from Mark) *transfer {
 			t.dels = append(t.dels, session)
 		}
 	}
+	slices.SortFunc(t.puts, byContract)
 	return t
 }
 
 // next returns the next part. There is one until done.
 func (t *transfer) next(now time.Duration) (wire.Kind, proto.Message) {
 	p := builder{named: make(map[*router.Methods]struct{}, 1)}
-	for len(t.puts) > 0 && p.put(t.puts[0], now) {
+	for len(t.puts) > 0 && len(p.entries) < t.limit && p.put(t.puts[0], now) {
 		t.puts = t.puts[1:]
 	}
 	n := min(len(t.dels), maxDels, max((partSize-p.size)/8, 0))
@@ -87,9 +90,6 @@ type builder struct {
 
 // put adds an entry, if there is room; there always is for one.
 func (b *builder) put(r *router.Registration, now time.Duration) bool {
-	if len(b.entries) == maxPuts {
-		return false
-	}
 	const framing = 4 // tag and length
 	e, methods := toEntry(r, now), methodsOf(r)
 	size := proto.Size(e) + framing

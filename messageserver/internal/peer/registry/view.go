@@ -83,14 +83,16 @@ func (v *View) empty() []router.Change {
 	return changes
 }
 
-// Check computes the digest from the entries and compares it. A heartbeat that differs leads to a snapshot, which repairs it.
+// Check computes the digest from the entries and compares it. A view that is wrong takes the digest that its entries have: the
+// next heartbeat differs from it, and a snapshot repairs it.
 func (v *View) Check() error {
 	var sum Digest
 	for _, r := range v.entries {
 		sum = sum.plus(v.hasher.hash(r))
 	}
-	if sum != v.digest {
-		return fmt.Errorf("registry: the digest of the %d entries of node %s at %v is %v, must be %v", len(v.entries), v.node, v.mark, v.digest, sum)
+	if was := v.digest; sum != was {
+		v.digest = sum
+		return fmt.Errorf("registry: the digest of the %d entries of node %s at %v was %v, must be %v", len(v.entries), v.node, v.mark, was, sum)
 	}
 	return nil
 }
