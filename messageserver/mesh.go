@@ -24,7 +24,7 @@ type mesh struct {
 	incarnation *peer.Incarnation
 	file        string // of the members; "" where a program gave them
 
-	// Guarded by changing, which is held while the list is written and put in force.
+	// Held while the list is written and put in force.
 	changing sync.Mutex
 }
 
@@ -84,7 +84,7 @@ func (s *Server) nodeMethods() map[string]inbound.Method {
 // run serves other nodes until ctx is done, and waits for everything of the mesh.
 func (m *mesh) run(ctx context.Context) {
 	var background sync.WaitGroup
-	background.Go(func() { m.accept(ctx) })
+	background.Go(func() { m.accept(ctx, &background) })
 	background.Go(func() {
 		<-ctx.Done()
 		_ = m.listener.Close() // accept ends
@@ -102,12 +102,12 @@ func (m *mesh) run(ctx context.Context) {
 }
 
 // accept serves every node that connects, until the listener is closed.
-func (m *mesh) accept(ctx context.Context) {
+func (m *mesh) accept(ctx context.Context, serving *sync.WaitGroup) {
 	for {
 		nc, err := m.listener.Accept()
 		switch {
 		case err == nil:
-			go m.peers.Serve(nc) // Run waits for it
+			serving.Go(func() { m.peers.Serve(nc) })
 		case ctx.Err() != nil || !isTemporary(err):
 			return
 		default:
@@ -129,17 +129,9 @@ func (m *mesh) close() {
 func (m *mesh) adopt(list discovery.List) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
-	if err := m.put(list); err != nil {
+	if err := m.peers.SetMembers(peerMembers(list)); err != nil {
 		m.server.opts.Log.Error("members not changed", "file", m.file, "cause", err)
 	}
-}
-
-// put puts a list in force, unless it is.
-func (m *mesh) put(list discovery.List) error {
-	if list.Hash() == m.peers.MembershipHash() {
-		return nil
-	}
-	return m.peers.SetMembers(peerMembers(list))
 }
 
 // SetMembers implements admin.Mesh: the list is checked, written, and put in force.
@@ -151,9 +143,8 @@ func (m *mesh) SetMembers(members []admin.Member) error {
 	if err := list.Validate(); err != nil {
 		return err
 	}
-	o := &m.server.opts
-	if self, there := list.Find(o.Node); there && self.Number != o.Number {
-		return list.CheckSelf(o.Node, o.Number)
+	if err := m.peers.CheckMembers(peerMembers(list)); err != nil {
+		return err
 	}
 	m.changing.Lock()
 	defer m.changing.Unlock()
@@ -162,7 +153,7 @@ func (m *mesh) SetMembers(members []admin.Member) error {
 			return err
 		}
 	}
-	return m.put(list)
+	return m.peers.SetMembers(peerMembers(list))
 }
 
 // Members implements admin.Mesh.

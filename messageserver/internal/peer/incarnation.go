@@ -31,6 +31,9 @@ type Incarnation struct {
 const (
 	// maxIncarnation fits a signed integer of 64 bits.
 	maxIncarnation = math.MaxInt64
+	// maxRaise is the most that another node can make of it: who says that it is a member's address, and has proved nothing yet,
+	// must not be able to use the numbers up.
+	maxRaise = 1 << 62
 
 	incarnationFile = "incarnation"
 	lockFile        = "lock"
@@ -81,8 +84,8 @@ func (i *Incarnation) Raise(least uint64) (uint64, error) {
 	switch {
 	case now > least:
 		return now, nil
-	case least >= maxIncarnation:
-		return now, fmt.Errorf("incarnation: another node wants one above %d, and there is none: this node needs another name", least)
+	case least >= maxRaise:
+		return now, fmt.Errorf("incarnation: another node wants one above %d, and will not get more than %d: this node needs another name", least, uint64(maxRaise))
 	case i.closed:
 		return now, fmt.Errorf("incarnation: %w", os.ErrClosed)
 	}

@@ -76,6 +76,9 @@ func TestRaiseIsKeptBeforeItIsUsed(t *testing.T) {
 	if got, err := i.Raise(math.MaxUint64); err == nil || got != first+100 || i.Value() != first+100 {
 		t.Errorf("raised beyond the end: %d, %v", got, err)
 	}
+	if got, err := i.Raise(1 << 62); err == nil || got != first+100 || i.Value() != first+100 {
+		t.Errorf("raised by somebody who uses the numbers up: %d, %v", got, err)
+	}
 	block(t, filepath.Join(dir, "incarnation.tmp"))
 	if got, err := i.Raise(first + 200); err == nil || got != first+100 || i.Value() != first+100 {
 		t.Errorf("raised without being kept: %d, %v", got, err)

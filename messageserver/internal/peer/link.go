@@ -55,21 +55,23 @@ type link struct {
 	refused error         // what a REFUSE of the other side said
 	up      bool          // the router may choose it
 
-	// Static once open, or attached to a member.
+	// Static once attached to a member.
 	member  *member
 	boot    string
 	inbound *inbound.Inbound
 
-	exchange *registry.Exchange // guarded by Peers.mu
-	parting  bool               // guarded by Peers.mu: one side said GOODBYE
-	timer    *time.Timer        // guarded by Peers.mu: closes a link that is left
+	// Guarded by Peers.mu.
+	exchange   *registry.Exchange // nil until the link is open
+	parted     bool               // it is not its member's, or not any more
+	timer      *time.Timer        // closes a link that leaves
+	mismatches uint64             // how often the registries differed
+	mismatchAt time.Duration      // when that was seen last
 
-	// Guarded by Peers.mu: how often the registries differed, and when that was seen last.
-	mismatches uint64
-	mismatchAt time.Duration
-
+	left  chan struct{} // closed when it is parted
 	slots router.Slots  // attempts that went this way
-	done  chan struct{} // closed when the router and the member know of the end
+
+	doubted atomic.Bool   // somebody wants to know of the next frame
+	heard   chan struct{} // one slot: it came
 }
 
 var _ router.Target = (*link)(nil)
@@ -77,7 +79,7 @@ var _ router.Target = (*link)(nil)
 func newLink(p *Peers, nc net.Conn, dialled *member) *link {
 	frameconn.TuneTCP(nc)
 	door, nc := frameconn.NewEntrance(nc, wire.LoginLimit)
-	l := &link{peers: p, entrance: door, dialled: dialled, since: p.now(), done: make(chan struct{})}
+	l := &link{peers: p, entrance: door, dialled: dialled, since: p.now(), left: make(chan struct{}), heard: make(chan struct{}, 1)}
 	l.conn = frameconn.New(nc, frameconn.Options{
 		Accepts:  dialled == nil,
 		MaxFrame: wire.LoginLimit - uint32(len(wire.Preface)) - 4,
@@ -115,11 +117,10 @@ func (l *link) run() {
 	if l.refused != nil {
 		err = l.refused
 	}
-	if !l.isOpen() {
-		p.counters.Refused.Add(1)
-	}
 	l.end(err)
-	close(l.done)
+	if l.inbound != nil {
+		l.inbound.Wait()
+	}
 }
 
 // open lets everything in that a member may send.
@@ -153,21 +154,112 @@ func (l *link) end(cause error) {
 	p.detach(l, cause)
 }
 
-// expire closes a link that is left, after some time.
-func (l *link) expire(after time.Duration) {
-	l.peers.mu.Lock()
-	defer l.peers.mu.Unlock()
-	if l.timer == nil {
-		l.timer = time.AfterFunc(after, func() { l.conn.Shutdown(errRemoved) })
+// detach forgets a connection that has ended.
+func (p *Peers) detach(l *link, cause error) {
+	p.mu.Lock()
+	delete(p.lobby, l)
+	delete(p.leaving, l)
+	if l.timer != nil {
+		l.timer.Stop()
 	}
+	m := l.member
+	if m == nil {
+		m = l.dialled
+	}
+	was := l.partLocked()
+	if m != nil {
+		m.lostLocked(l, was, cause)
+	}
+	p.mu.Unlock()
+	switch remote := l.conn.RemoteAddr().String(); {
+	case l.isOpen() && l.refused == nil:
+		p.log("link closed", cause, m.name)
+	case m != nil:
+		p.counters.Refused.Add(1)
+		p.logRefusal(cause, m.name, "peer", m.name, "remote", remote)
+	default:
+		p.counters.Refused.Add(1)
+		p.logRefusal(cause, hostOf(remote), "remote", remote)
+	}
+	p.tellNodes()
+	signal(p.poke)
+}
+
+// hostOf is an address without its port: the same for all connections of one machine.
+func hostOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return address
+}
+
+// partLocked takes the link from its member, and reports whether it was the member's.
+func (l *link) partLocked() (was bool) {
+	if l.parted {
+		return false
+	}
+	l.parted = true
+	close(l.left)
+	if m := l.member; m != nil && m.link == l {
+		m.link = nil
+		return true
+	}
+	return false
+}
+
+// leaveLocked lets a link go on for the calls under way, and closes it after some time. It reports whether the link was the
+// member's until now: if so, the caller tells the router. Nothing of the registry is said or heard on it any more.
+func (l *link) leaveLocked(within time.Duration, cause error) (was bool) {
+	if !l.partLocked() {
+		return false
+	}
+	l.peers.leaving[l] = struct{}{}
+	l.timer = time.AfterFunc(within, func() { l.conn.Shutdown(cause) })
+	return true
+}
+
+// verdictLocked is why a link ended: where the other side did not hear this one, it may well be the first to close.
+func (l *link) verdictLocked(now time.Duration, cause error) error {
+	x := l.exchange
+	if x != nil && causeOf(cause) == "network" && x.OldestUnanswered(now) > slowAnswer && x.Silence(now) <= 2*l.peers.opts.Heartbeat {
+		return registry.ErrOneWay
+	}
+	return cause
+}
+
+// lostAtLocked is since when a link that was up had not been of use when it ended.
+func (l *link) lostAtLocked(now time.Duration, cause error) time.Duration {
+	switch {
+	case errors.Is(cause, registry.ErrSilent):
+		return max(now-l.exchange.Silence(now), 1)
+	case errors.Is(cause, registry.ErrOneWay):
+		return max(now-l.exchange.OldestUnanswered(now), 1)
+	}
+	return now
 }
 
 // goodbye tells the other side to send no new calls.
 func (l *link) goodbye(reason string, drain time.Duration) {
-	l.peers.mu.Lock()
-	l.parting = true
-	l.peers.mu.Unlock()
 	l.send(controlFrame(wire.KindGoodbye, &pb.Goodbye{Reason: reason, DrainMs: uint32(drain.Milliseconds())}))
+}
+
+// answers waits for the next frame, for a heartbeat's time and some more, and reports whether it came.
+func (l *link) answers() bool {
+	select {
+	case <-l.heard: // of somebody who waited before
+	default:
+	}
+	l.doubted.Store(true)
+	defer l.doubted.Store(false)
+	over := time.NewTimer(l.peers.opts.Heartbeat * 5 / 4)
+	defer over.Stop()
+	select {
+	case <-l.heard:
+		return true
+	case <-l.conn.Done():
+	case <-over.C:
+	}
+	return false
 }
 
 // send queues a control frame and flushes.

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 	"github.com/twohop/twohop/proto/wire"
 )
 
-// member is another node of the list. What is not static is guarded by Peers.mu.
+// member is another node of the list.
 type member struct {
 	// Static after construction.
 	peers  *Peers
@@ -18,6 +19,7 @@ type member struct {
 	number int
 	redial chan struct{} // one slot: do not wait, the address is another one
 
+	// Guarded by Peers.mu.
 	address       string
 	state         State
 	since         time.Duration
@@ -25,11 +27,11 @@ type member struct {
 	lastError     error // the last one, also when it is up again
 	view          *registry.View
 	boot          string             // the process that we last had to do with
-	link          *link              // past its handshake
-	dialling      *link              // in its handshake
+	link          *link              // past its handshake, and not leaving
+	opening       *link              // dialled, and in its handshake
 	moduleAddress string             // where modules connect to it
-	lostAt        time.Duration      // since when it has no link; 0 while it has
-	endedBy       error              // what ended its last link
+	lostAt        time.Duration      // since when it is not up; 0 while it is
+	endedBy       error              // what ended its last link; nil while it is up
 	differsSince  time.Duration      // its list is another one; 0 while it is not
 	stop          context.CancelFunc // ends dialling
 }
@@ -45,36 +47,15 @@ const (
 	StateRefused    State = "refused"    // it, or we, refused the handshake
 	StateSyncing    State = "syncing"    // its registry is on its way
 	StateUp         State = "up"
-	StateLeaving    State = "leaving" // no new calls, what is under way goes on
+	StateLeaving    State = "leaving" // it said goodbye: no new calls, what is under way goes on
 )
-
-// Why links end.
-var (
-	errStopped    = errors.New("peer: this node stops")
-	errSuperseded = errors.New("peer: another connection of the same node took its place")
-	errRemoved    = errors.New("peer: removed from the members")
-	errHandshake  = errors.New("peer: the handshake took too long")
-	errUnheard    = errors.New("peer: not heard of yet")
-	errGoodbye    = errors.New("peer: it said goodbye")
-)
-
-func newMember(p *Peers, w Member, now time.Duration) *member {
-	m := &member{
-		peers: p, name: w.Node, number: w.Number, address: w.Address, redial: make(chan struct{}, 1),
-		state: StateDown, since: now, cause: errUnheard, view: registry.NewView(w.Node),
-	}
-	if seen := p.highest[w.Node]; seen > 0 {
-		m.view.Meet(seen)
-	}
-	return m
-}
 
 // dials reports whether this node is the one that dials: the smaller name does.
 func (m *member) dials() bool { return m.peers.opts.Node < m.name }
 
 // startLocked begins to dial a member, once Run runs.
 func (p *Peers) startLocked(m *member) {
-	if p.ctx == nil || m.stop != nil || !m.dials() {
+	if p.ctx == nil || p.closed || m.stop != nil || !m.dials() {
 		return
 	}
 	ctx, stop := context.WithCancel(p.ctx)
@@ -83,54 +64,76 @@ func (p *Peers) startLocked(m *member) {
 	p.running.Go(func() { m.dial(ctx) })
 }
 
-func (m *member) stopDialling() {
-	if m.stop != nil {
-		m.stop()
-	}
-}
-
 // becomeLocked moves the member to a state, for a cause that is nil when it is up.
 func (m *member) becomeLocked(s State, cause error) {
 	if m.state != s {
-		m.state, m.since = s, m.peers.now()
+		now := m.peers.now()
+		if m.state == StateUp {
+			m.lostAt = now
+		}
+		m.state, m.since = s, now
 	}
 	m.cause = cause
-	if cause != nil {
+	switch {
+	case s == StateUp:
+		m.lostAt, m.endedBy = 0, nil
+	case cause != nil && cause != errSyncing && cause != errUnheard: //nolint:errorlint // these say no more than the state
 		m.lastError = cause
 	}
 }
 
-// restLocked is the state of a member without a link. early says that the link had ended before it was open.
-func (m *member) restLocked(cause error, early bool) {
+// restLocked is the state of a member without a link. refused says that the handshake ended so.
+func (m *member) restLocked(cause error, refused bool) {
 	s := StateDown
-	if m.dials() {
-		s = StateWaiting
-	}
-	if _, refused := errors.AsType[*wire.Error](cause); refused && early {
+	switch {
+	case refused:
 		s = StateRefused
+	case m.dials():
+		s = StateWaiting
 	}
 	m.becomeLocked(s, cause)
 }
 
+// checkLocked says how the member's state does not fit its link.
+func (m *member) checkLocked() error {
+	l := m.link
+	linked := m.state == StateUp || m.state == StateSyncing
+	switch {
+	case l == nil && linked:
+		return fmt.Errorf("peer %s is %s, and has no link", m.name, m.state)
+	case l != nil && (!linked || l.parted || l.member != m):
+		return fmt.Errorf("peer %s is %s, and has %v", m.name, m.state, l)
+	case m.state == StateUp && l.exchange == nil, m.state == StateUp != (m.lostAt == 0):
+		return fmt.Errorf("peer %s is %s, lost at %v", m.name, m.state, m.lostAt)
+	}
+	return nil
+}
+
 // How redials are spread.
 const (
-	redialFirst = 100 * time.Millisecond // at most, after a link that was up
+	redialFirst = 100 * time.Millisecond // at most, after a link that was open
 	redialStep  = 200 * time.Millisecond // doubled with each failure, up to Options.Redial
 )
+
+// redialWait is what a node waits at most before it dials again, after so many failures in a row.
+func (o *Options) redialWait(failures int) time.Duration {
+	if failures == 0 {
+		return min(redialFirst, o.Redial)
+	}
+	return min(redialStep<<min(failures-1, 10), o.Redial)
+}
 
 // dial keeps a link to the member, until ctx is done.
 func (m *member) dial(ctx context.Context) {
 	failures := 0
 	for ctx.Err() == nil {
-		opened := m.connect(ctx)
-		wait := redialFirst
-		if opened {
+		if m.connect(ctx) {
 			failures = 0
 		} else {
-			wait = min(redialStep<<min(failures, 10), m.peers.opts.Redial)
 			failures++
 		}
-		if !m.pause(ctx, wait/2+rand.N(wait/2)) { //nolint:gosec // jitter
+		wait := m.peers.opts.redialWait(failures)
+		if !m.pause(ctx, wait/2+rand.N(wait/2+1)) { //nolint:gosec // jitter
 			return
 		}
 	}
@@ -149,7 +152,8 @@ func (m *member) pause(ctx context.Context, wait time.Duration) bool {
 	return true
 }
 
-// connect dials once and runs the link to its end. It reports whether the link was open.
+// connect dials once, and returns when the link is not the member's any more: it has ended, or it leaves, which does not keep
+// the next one from being dialled. It reports whether the link was open.
 func (m *member) connect(ctx context.Context) (opened bool) {
 	p := m.peers
 	p.mu.Lock()
@@ -167,16 +171,50 @@ func (m *member) connect(ctx context.Context) (opened bool) {
 	}
 	l := newLink(p, nc, m)
 	p.mu.Lock()
-	if p.closed || ctx.Err() != nil {
-		p.mu.Unlock()
+	over := p.closed || ctx.Err() != nil
+	if !over {
+		m.opening = l
+	}
+	p.mu.Unlock()
+	if over {
 		nc.Close()
 		return false
 	}
-	m.dialling = l
-	p.mu.Unlock()
-	l.run()
-	p.mu.Lock()
-	m.dialling = nil
-	p.mu.Unlock()
+	p.running.Go(l.run)
+	<-l.left
 	return l.isOpen()
+}
+
+// attachedLocked makes a link the member's.
+func (m *member) attachedLocked(l *link) {
+	m.link, m.boot = l, l.boot
+	if m.opening == l {
+		m.opening = nil
+	}
+	delete(m.peers.lobby, l)
+	m.becomeLocked(StateSyncing, errSyncing)
+}
+
+// lostLocked notes that a connection that the member had, or was to have, has ended.
+func (m *member) lostLocked(l *link, was bool, cause error) {
+	now := m.peers.now()
+	if m.opening == l {
+		m.opening = nil
+	}
+	breach, _ := errors.AsType[*wire.Error](cause)
+	refused := l.refused != nil || !l.isOpen() && breach != nil
+	switch {
+	case was:
+		cause = l.verdictLocked(now, cause)
+		m.endedBy = cause
+		up := m.state == StateUp
+		m.restLocked(cause, refused)
+		if up {
+			m.lostAt = l.lostAtLocked(now, cause)
+		}
+	case m.state == StateLeaving && m.link == nil: // it was the one that was left
+		m.restLocked(m.cause, false)
+	case m.link == nil && l.dialled == m && l.member == nil:
+		m.restLocked(cause, refused)
+	}
 }

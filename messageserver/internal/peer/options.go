@@ -2,11 +2,8 @@ package peer
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/twohop/twohop/internal/frameconn"
@@ -17,13 +14,13 @@ import (
 // Options configure the peers of a node. Node, Mesh, Members, Incarnation, Router and Clock are needed; 0 elsewhere is the
 // default.
 type Options struct {
-	Node          string       // this node's name
-	Number        int          // and number, 0 to 511
-	Mesh          string       // both sides of a link have the same
-	Secret        string       // which both sides know; empty: none is asked for
-	ModuleAddress string       // where modules connect to this node, for the others to tell
-	Members       []Member     // all of the mesh, this node among them
-	Incarnation   *Incarnation //
+	Node          string   // this node's name
+	Number        int      // and number, 0 to 511
+	Mesh          string   // both sides of a link have the same
+	Secret        string   // which both sides know; empty: none is asked for
+	ModuleAddress string   // where modules connect to this node, for the others to tell
+	Members       []Member // all of the mesh, this node among them
+	Incarnation   *Incarnation
 	Router        *router.Router
 	Clock         *frameconn.Clock
 	Log           *slog.Logger              // default slog.Default
@@ -31,7 +28,7 @@ type Options struct {
 
 	// Dial opens a connection to a member's address. Default TCP; names are resolved anew each time.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
-	// NodesChanged is called when Nodes has other nodes than before, from any goroutine. It must not block.
+	// NodesChanged is called when Nodes returns something else than before, from any goroutine. It must not block.
 	NodesChanged func()
 
 	Heartbeat   time.Duration // default 1 s
@@ -39,8 +36,8 @@ type Options struct {
 	Handshake   time.Duration // from connecting to WELCOME; default 5 s
 	DialTimeout time.Duration // default 2 s
 	Redial      time.Duration // the longest wait between two dials; default 5 s
-	Drain       time.Duration // calls under way over the link of a removed member; default 30 s
-	Coalesce    time.Duration // changes of the registry are gathered for so long; default 10 s / 1000
+	Drain       time.Duration // for calls under way when one side has removed the other; default 30 s
+	Coalesce    time.Duration // changes of the registry are gathered for so long; default 10 ms
 	Queue       int           // bytes waiting for a peer; default 64 MiB
 	MaxMessage  int           // bytes of header and body over all parts; default 16 MiB + 4 KiB
 }
@@ -84,24 +81,4 @@ func (o Options) withDefaults() Options {
 		o.NodesChanged = func() {}
 	}
 	return o
-}
-
-// checkMembers says what is wrong with a list for this node. The list itself is in order.
-func (o *Options) checkMembers(list []Member) error {
-	for _, m := range list {
-		switch {
-		case m.Node == o.Node && m.Number != o.Number:
-			return fmt.Errorf("peer: the list gives node %s the number %d, and it runs with %d: a number does not change while a node runs", m.Node, m.Number, o.Number)
-		case m.Node != o.Node && m.Number == o.Number:
-			return fmt.Errorf("peer: the list gives number %d to node %s, and it is that of this node, %s", m.Number, m.Node, o.Node)
-		}
-	}
-	return nil
-}
-
-// sortMembers returns the list in the order of names.
-func sortMembers(list []Member) []Member {
-	list = slices.Clone(list)
-	slices.SortFunc(list, func(a, b Member) int { return strings.Compare(a.Node, b.Node) })
-	return list
 }

@@ -3,22 +3,20 @@ package peer
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/twohop/twohop/internal/frameconn"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/twohop/twohop/internal/scram"
 	"github.com/twohop/twohop/messageserver/internal/eventlog"
 	"github.com/twohop/twohop/messageserver/internal/peer/inbound"
 	"github.com/twohop/twohop/messageserver/internal/peer/registry"
 	"github.com/twohop/twohop/messageserver/internal/router"
+	"github.com/twohop/twohop/proto/pb"
 	"github.com/twohop/twohop/proto/wire"
 )
 
@@ -31,15 +29,16 @@ type Peers struct {
 	local     *router.Local
 	caller    *router.Caller // of calls of _node
 	stamp     []byte         // of the same
-	counters  Counters
 	events    *eventlog.Log
 
-	poke    chan struct{} // one slot: keep has something to send
-	changed chan struct{} // one slot: sessions of this node have changed
-	running sync.WaitGroup
+	counters Counters
+	refused  refusals
+	poke     chan struct{} // one slot: keep has something to send
+	changed  chan struct{} // one slot: sessions of this node have changed
+	running  sync.WaitGroup
 
-	// What the router knows of the members: who tells it something holds routing meanwhile, so that it hears everything in
-	// the order in which the views learn it. Taken before mu.
+	// Held by who tells the router something of a member, and moves the member or its view with it: the router hears
+	// everything in the order in which it happens here. Taken before mu.
 	routing sync.Mutex
 
 	// Guarded by mu.
@@ -50,27 +49,28 @@ type Peers struct {
 	list     []Member // the one in force, this node among them, sorted
 	hash     uint64   // of list
 	members  map[string]*member
-	leaving  map[*link]struct{} // of members that were removed
+	gone     map[string]past    // nodes that were members
+	leaving  map[*link]struct{} // links that go on for the calls under way only
 	lobby    map[*link]struct{} // accepted, and not open
-	highest  map[string]uint64  // incarnations of nodes that were members, by name
-	refusals map[string]clone   // of processes that brought the name of another, by name
+	clones   map[string]clone   // processes that brought the name of another, by name
 	troubles map[troubleKey]*Trouble
+	told     []*pb.Node // what Nodes returned when NodesChanged was last called
 	closed   bool
 }
 
-// New returns the peers of a node. The error says what is wrong with the members.
+// New returns the peers of a node. The error says what is wrong with the members, or with the secret.
 func New(o Options) (*Peers, error) {
 	o = o.withDefaults()
-	if err := o.checkMembers(o.Members); err != nil {
-		return nil, err
-	}
 	p := &Peers{
-		opts: o, boot: make([]byte, 16), local: o.Router.Local(), caller: o.Router.OpenCaller(inbound.Module),
+		opts: o, boot: make([]byte, wire.BootIDSize), local: o.Router.Local(),
 		stamp: wire.AppendInvoker(nil, inbound.Module, o.Node, "", o.Node, 0),
 		poke:  make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		own: registry.NewOwn(o.Incarnation.Value()), health: registry.NewHealth(o.Heartbeat, tick),
-		members: make(map[string]*member), leaving: make(map[*link]struct{}), lobby: make(map[*link]struct{}),
-		highest: make(map[string]uint64), refusals: make(map[string]clone), troubles: make(map[troubleKey]*Trouble),
+		members: make(map[string]*member), gone: make(map[string]past), leaving: make(map[*link]struct{}),
+		lobby: make(map[*link]struct{}), clones: make(map[string]clone), troubles: make(map[troubleKey]*Trouble),
+	}
+	if err := p.CheckMembers(o.Members); err != nil {
+		return nil, err
 	}
 	p.events = eventlog.New(o.Log, p.now)
 	_, _ = rand.Read(p.boot) // never fails, says its doc
@@ -81,9 +81,9 @@ func New(o Options) (*Peers, error) {
 		}
 		p.directory = d
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.caller = o.Router.OpenCaller(inbound.Module)
 	p.adoptLocked(o.Members)
+	p.told = p.nodesLocked()
 	return p, nil
 }
 
@@ -112,7 +112,7 @@ func signal(slot chan struct{}) {
 	}
 }
 
-// Run keeps the links until ctx is done, then says goodbye, closes them, and waits.
+// Run keeps the links until ctx is done, then says goodbye, closes them, and waits. It is called once.
 func (p *Peers) Run(ctx context.Context) {
 	p.mu.Lock()
 	p.ctx = ctx
@@ -135,22 +135,20 @@ func (p *Peers) Run(ctx context.Context) {
 	p.opts.Router.CloseCaller(p.caller)
 }
 
-// linksLocked returns every connection.
+// linksLocked returns every connection, once.
 func (p *Peers) linksLocked() []*link {
 	var all []*link
 	for _, m := range p.members {
-		if m.link != nil {
-			all = append(all, m.link)
-		}
-		if m.dialling != nil {
-			all = append(all, m.dialling)
+		for _, l := range []*link{m.link, m.opening} {
+			if l != nil {
+				all = append(all, l)
+			}
 		}
 	}
-	for l := range p.leaving {
-		all = append(all, l)
-	}
-	for l := range p.lobby {
-		all = append(all, l)
+	for _, some := range []map[*link]struct{}{p.leaving, p.lobby} {
+		for l := range some {
+			all = append(all, l)
+		}
 	}
 	return all
 }
@@ -158,136 +156,33 @@ func (p *Peers) linksLocked() []*link {
 // maxLobby is how many accepted connections may be in their handshake at once.
 const maxLobby = 64
 
-// Serve runs one accepted connection to its end, in the caller's goroutine. It takes nc over.
+// Serve runs one accepted connection to its end, in the caller's goroutine. It takes nc over. Run waits for it.
 func (p *Peers) Serve(nc net.Conn) {
-	l := p.accept(nc)
-	if l == nil {
+	l, err := p.accept(nc)
+	if err != nil {
 		p.counters.Refused.Add(1)
+		p.logRefusal(err, "", "remote", nc.RemoteAddr().String())
 		nc.Close()
 		return
 	}
 	defer p.running.Done()
 	l.run()
-	p.mu.Lock()
-	delete(p.lobby, l)
-	p.mu.Unlock()
 }
 
-// accept returns nil when there is no room, or when this node stops.
-func (p *Peers) accept(nc net.Conn) *link {
+// accept lets a connection into the lobby.
+func (p *Peers) accept(nc net.Conn) (*link, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || len(p.lobby) >= maxLobby {
-		return nil
+	switch {
+	case p.closed:
+		return nil, errStopped
+	case len(p.lobby) >= maxLobby:
+		return nil, errCrowded
 	}
 	l := newLink(p, nc, nil)
 	p.lobby[l] = struct{}{}
 	p.running.Add(1)
-	return l
-}
-
-// SetMembers puts another list in force: links to who is new are made, who is gone is left, and addresses are dialled from the
-// next time on. The error says what in the list cannot be; then nothing has changed. A list without this node leaves it alone.
-func (p *Peers) SetMembers(list []Member) error {
-	if err := p.opts.checkMembers(list); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	gone := p.adoptLocked(list)
-	p.mu.Unlock()
-	for _, m := range gone {
-		p.part(m)
-	}
-	p.opts.Log.Info("members set", "members", names(list), "hash", fmt.Sprintf("%016x", p.MembershipHash()))
-	p.opts.NodesChanged()
-	signal(p.poke)
-	return nil
-}
-
-func names(list []Member) string {
-	all := make([]string, 0, len(list))
-	for _, m := range sortMembers(list) {
-		all = append(all, m.Node)
-	}
-	return strings.Join(all, ",")
-}
-
-// adoptLocked makes the members those of the list, and returns who is gone.
-func (p *Peers) adoptLocked(list []Member) (gone []*member) {
-	p.list, p.hash = sortMembers(list), hashMembers(list)
-	wanted := make(map[string]Member)
-	if slices.ContainsFunc(list, func(m Member) bool { return m.Node == p.opts.Node }) {
-		for _, m := range list {
-			wanted[m.Node] = m
-		}
-		delete(wanted, p.opts.Node)
-	}
-	now := p.opts.Clock.Now()
-	for name, m := range p.members {
-		if w, stays := wanted[name]; !stays || w.Number != m.number {
-			delete(p.members, name)
-			p.highest[name] = m.view.Highest()
-			gone = append(gone, m)
-		}
-	}
-	for name, w := range wanted {
-		m := p.members[name]
-		if m == nil {
-			m = newMember(p, w, now)
-			p.members[name] = m
-			p.startLocked(m)
-			continue
-		}
-		if m.address != w.Address {
-			m.address = w.Address
-			signal(m.redial)
-		}
-	}
-	return gone
-}
-
-// part leaves a member that is gone from the list: it gets no new calls, those under way have Options.Drain.
-func (p *Peers) part(m *member) {
-	p.mu.Lock()
-	m.stopDialling()
-	l := m.link
-	if l != nil {
-		p.leaving[l] = struct{}{}
-	}
-	p.mu.Unlock()
-	p.routing.Lock()
-	if l != nil {
-		p.opts.Router.Disconnect(m.name, l)
-	}
-	p.opts.Router.Forget(m.name)
-	p.routing.Unlock()
-	if l != nil {
-		l.goodbye("removed from the members", p.opts.Drain)
-		l.expire(p.opts.Drain)
-	}
-}
-
-// Members returns the list in force, sorted by name.
-func (p *Peers) Members() []Member {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.list)
-}
-
-// MembershipHash identifies the list in force: nodes compare theirs.
-func (p *Peers) MembershipHash() uint64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.hash
-}
-
-// hashMembers is the first 8 bytes of the SHA-256 of the list, a line a member, in the order of names.
-func hashMembers(list []Member) uint64 {
-	h := sha256.New()
-	for _, m := range sortMembers(list) {
-		fmt.Fprintf(h, "%s %d %s\n", m.Node, m.Number, m.Address)
-	}
-	return binary.BigEndian.Uint64(h.Sum(nil))
+	return l, nil
 }
 
 // raise puts this node's incarnation above what another node has seen of it.
@@ -297,16 +192,42 @@ func (p *Peers) raise(least uint64) error {
 		return err
 	}
 	p.mu.Lock()
+	before := p.own.Mark().Incarnation
 	p.own.Reincarnate(n)
 	p.mu.Unlock()
-	p.opts.Log.Warn("incarnation raised", "incarnation", n, "cause", "another node has seen a greater one of this node")
+	if n > before {
+		p.opts.Log.Warn("incarnation raised", "incarnation", n, "cause", "another node has seen a greater one of this node")
+	}
 	return nil
+}
+
+// tellNodes calls Options.NodesChanged if it has to be.
+func (p *Peers) tellNodes() {
+	p.mu.Lock()
+	nodes := p.nodesLocked()
+	same := len(nodes) == len(p.told)
+	for i := range nodes {
+		same = same && proto.Equal(nodes[i], p.told[i])
+	}
+	p.told = nodes
+	p.mu.Unlock()
+	if !same {
+		p.opts.NodesChanged()
+	}
 }
 
 // ConsistencyCheck compares what is counted with what is there. The error names every difference.
 func (p *Peers) ConsistencyCheck() error {
 	p.mu.Lock()
 	errs := []error{p.own.Check()}
+	for _, m := range p.members {
+		errs = append(errs, m.view.Check(), m.checkLocked())
+	}
+	for l := range p.leaving {
+		if !l.parted {
+			errs = append(errs, fmt.Errorf("%v leaves, and is still the one of its member", l))
+		}
+	}
 	links := p.linksLocked()
 	p.mu.Unlock()
 	for _, l := range links {
@@ -319,30 +240,3 @@ func (p *Peers) ConsistencyCheck() error {
 
 // now is the time on the node's clock.
 func (p *Peers) now() time.Duration { return p.opts.Clock.Now() }
-
-// log writes an event of a link, unless one of the same peer and cause has been written within this second.
-func (p *Peers) log(event string, err error, peer string, args ...any) {
-	p.events.Event(event, peer+": "+causeOf(err), err, append([]any{"peer", peer}, args...)...)
-}
-
-// ownCauses are those that mean the same wherever they come from.
-var ownCauses = []error{
-	errStopped, errSuperseded, errRemoved, errHandshake, errRefused, registry.ErrSilent, registry.ErrOneWay,
-	frameconn.ErrClosed, frameconn.ErrPreface, frameconn.ErrSlow, frameconn.ErrStalled, frameconn.ErrEntrance,
-}
-
-// causeOf sorts an end for counting. The text of an error will not do: it holds what the other side sent, or its port.
-func causeOf(err error) string {
-	if err == nil {
-		return ""
-	}
-	if breach, ok := errors.AsType[*wire.Error](err); ok {
-		return breach.Code.String()
-	}
-	for _, own := range ownCauses {
-		if errors.Is(err, own) {
-			return own.Error()
-		}
-	}
-	return "network"
-}

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/twohop/twohop/messageserver/internal/peer/registry"
@@ -10,19 +11,21 @@ import (
 )
 
 // takeRegistry is what the other side says of its sessions, and of how it hears this node. The view and the router learn it
-// in one order: routing is held over both.
+// in one order: routing is held over both. On a link that is not the member's any more it is not listened to.
 func (l *link) takeRegistry(f *wire.Frame) error {
 	p, m := l.peers, l.member
 	p.routing.Lock()
 	defer p.routing.Unlock()
 	now := l.conn.Now()
 	p.mu.Lock()
+	if l.parted {
+		p.mu.Unlock()
+		return nil
+	}
 	result, err := l.exchange.Take(f.Kind, f.Header, now)
-	member := p.members[m.name] == m // it has not been removed
-	up := member && !l.parting && l.exchange.State(now) == registry.Up
-	first := up && !l.up
-	l.up = l.up || up
+	first := err == nil && !l.up && l.exchange.State(now) == registry.Up
 	if first {
+		l.up = true
 		m.becomeLocked(StateUp, nil)
 	}
 	more, entries := first || l.exchange.Pending(), m.view.Count()
@@ -33,19 +36,22 @@ func (l *link) takeRegistry(f *wire.Frame) error {
 	if result.Mismatch != nil {
 		p.log("registry differs", result.Mismatch, m.name)
 	}
-	if member && len(result.Changes) > 0 {
+	if len(result.Changes) > 0 {
 		p.opts.Router.Announce(m.name, result.Changes)
 	}
 	if first {
 		p.opts.Router.Connect(m.name, l)
 		p.log("link up", nil, m.name, "entries", entries)
-		p.opts.NodesChanged()
+		p.tellNodes()
 	}
 	if more {
 		signal(p.poke)
 	}
 	return nil
 }
+
+// goodbyeGrace is for the other side to close a link that it has said goodbye on.
+const goodbyeGrace = 5 * time.Second
 
 // takeGoodbye is the other side's word that it wants no new calls.
 func (l *link) takeGoodbye(f *wire.Frame) error {
@@ -54,17 +60,23 @@ func (l *link) takeGoodbye(f *wire.Frame) error {
 		return err
 	}
 	p, m := l.peers, l.member
+	cause := fmt.Errorf("%w: %s", errGoodbye, said(g.GetReason()))
+	drain := min(time.Duration(g.GetDrainMs())*time.Millisecond, p.opts.Drain)
 	p.routing.Lock()
 	p.mu.Lock()
-	l.parting = true
-	if m.link == l {
-		m.becomeLocked(StateLeaving, errGoodbye)
+	was := l.leaveLocked(drain+goodbyeGrace, cause)
+	if was {
+		m.becomeLocked(StateLeaving, cause)
 	}
 	p.mu.Unlock()
-	p.opts.Router.Disconnect(m.name, l)
+	if was {
+		p.opts.Router.Disconnect(m.name, l)
+	}
 	p.routing.Unlock()
-	p.log("link leaving", nil, m.name, "reason", g.GetReason())
-	p.opts.NodesChanged()
+	if was {
+		p.log("link leaving", cause, m.name)
+		p.tellNodes()
+	}
 	return nil
 }
 
@@ -72,7 +84,9 @@ func (l *link) takeGoodbye(f *wire.Frame) error {
 func (l *link) doubt() {
 	p := l.peers
 	p.mu.Lock()
-	l.exchange.Doubt(l.conn.Now())
+	if !l.parted {
+		l.exchange.Doubt(l.conn.Now())
+	}
 	p.mu.Unlock()
 	signal(p.poke)
 }
@@ -128,11 +142,6 @@ func (p *Peers) turn() time.Duration {
 	for _, m := range p.members {
 		if m.link != nil && m.link.exchange != nil {
 			out = append(out, m.link.outgoingLocked(now, info))
-		}
-	}
-	for l := range p.leaving {
-		if l.exchange != nil {
-			out = append(out, l.outgoingLocked(now, info))
 		}
 	}
 	for i := range out {

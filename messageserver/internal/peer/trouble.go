@@ -12,7 +12,7 @@ import (
 
 // Kinds of Trouble.
 const (
-	LinkDown          = "link_down"          // for more than 2 s
+	LinkDown          = "link_down"          // not up for more than 2 s
 	LinkOneWay        = "link_one_way"       // ended because the other side does not hear this one
 	LinkSlow          = "link_slow"          // up, and its answers take long
 	NodeDead          = "node_dead"          // no link, and no other node that is heard has one
@@ -60,9 +60,9 @@ func (p *Peers) lookLocked(now time.Duration) (begun, ended []Trouble) {
 	for _, m := range p.members {
 		p.lookAtLocked(m, now, add)
 	}
-	for name, c := range p.refusals {
+	for name, c := range p.clones {
 		if now-c.at > showFor {
-			delete(p.refusals, name)
+			delete(p.clones, name)
 			continue
 		}
 		add(NodeClone, name, c.at, "another process, at "+c.remote+", has brought its name")
@@ -84,30 +84,40 @@ func (p *Peers) lookLocked(now time.Duration) (begun, ended []Trouble) {
 	return begun, ended
 }
 
+// adder notes a trouble that is found.
+type adder func(kind, peer string, since time.Duration, cause string)
+
 // lookAtLocked looks at one member.
-func (p *Peers) lookAtLocked(m *member, now time.Duration, add func(kind, peer string, since time.Duration, cause string)) {
-	if m.state != StateUp && m.state != StateSyncing && m.state != StateLeaving {
+func (p *Peers) lookAtLocked(m *member, now time.Duration, add adder) {
+	switch m.state {
+	case StateUp:
+		p.lookAtUpLocked(m, now, add)
+	case StateLeaving: // it has been told to, or stops
+	default:
 		p.lookAtDownLocked(m, now, add)
-		return
 	}
-	m.lostAt = 0
-	l := m.link
-	if l == nil || l.exchange == nil {
-		return
+}
+
+// lookAtUpLocked looks at a member that calls may go to.
+func (p *Peers) lookAtUpLocked(m *member, now time.Duration, add adder) {
+	l, x := m.link, m.link.exchange
+	rtt, waits := x.RTT(), x.OldestUnanswered(now)
+	most := slowRTT
+	if p.troubles[troubleKey{LinkSlow, m.name}] != nil {
+		most /= 2 // what is near the bound does not come and go
 	}
-	x := l.exchange
-	if rtt, waits := x.RTT(), x.OldestUnanswered(now); rtt > slowRTT || waits > slowAnswer {
+	if rtt > most || waits > slowAnswer {
 		add(LinkSlow, m.name, now, fmt.Sprintf("round trip %v, the oldest heartbeat waits for %v", rtt.Round(time.Millisecond), waits.Round(time.Millisecond)))
 	}
-	if heard := x.Heard().MembershipHash; heard != 0 && heard != p.hash {
+	if heard := x.Heard().MembershipHash; heard == 0 || heard == p.hash {
+		m.differsSince = 0
+	} else {
 		if m.differsSince == 0 {
 			m.differsSince = now
 		}
 		if now-m.differsSince > differsFor {
 			add(MembershipDiffers, m.name, m.differsSince, fmt.Sprintf("its members hash to %016x, those here to %016x", heard, p.hash))
 		}
-	} else {
-		m.differsSince = 0
 	}
 	if n := x.Counters().Mismatches; n > l.mismatches {
 		l.mismatches, l.mismatchAt = n, now
@@ -117,20 +127,18 @@ func (p *Peers) lookAtLocked(m *member, now time.Duration, add func(kind, peer s
 	}
 }
 
-// lookAtDownLocked looks at a member without a link.
-func (p *Peers) lookAtDownLocked(m *member, now time.Duration, add func(kind, peer string, since time.Duration, cause string)) {
-	if m.lostAt == 0 {
-		m.lostAt = max(m.since, 1)
-	}
+// lookAtDownLocked looks at a member that no calls can go to.
+func (p *Peers) lookAtDownLocked(m *member, now time.Duration, add adder) {
+	m.differsSince = 0
 	if errors.Is(m.endedBy, registry.ErrOneWay) {
-		add(LinkOneWay, m.name, m.lostAt, text(m.cause))
+		add(LinkOneWay, m.name, m.lostAt, text(m.endedBy))
 	}
 	if now-m.lostAt < downFor {
 		return
 	}
 	add(LinkDown, m.name, m.lostAt, text(m.cause))
 	for _, other := range p.members {
-		if other.state == StateUp && other.link != nil && slices.Contains(other.link.exchange.Heard().Reaches, uint32(m.number)) {
+		if other.state == StateUp && slices.Contains(other.link.exchange.Heard().Reaches, uint32(m.number)) {
 			return
 		}
 	}

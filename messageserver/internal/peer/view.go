@@ -2,7 +2,6 @@ package peer
 
 import (
 	"encoding/hex"
-	"errors"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -85,14 +84,6 @@ func (m *member) viewLocked(now time.Duration) Link {
 	return v
 }
 
-// text is an error in words, without the name of this package.
-func text(err error) string {
-	if err == nil || errors.Is(err, errSyncing) && err == errSyncing { //nolint:errorlint // the state says it
-		return ""
-	}
-	return strings.TrimPrefix(err.Error(), "peer: ")
-}
-
 // Own describes this node's registry, as it tells it.
 func (p *Peers) Own() (m registry.Mark, entries int, digest string) {
 	p.mu.Lock()
@@ -105,6 +96,10 @@ func (p *Peers) Own() (m registry.Mark, entries int, digest string) {
 func (p *Peers) Nodes() []*pb.Node {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.nodesLocked()
+}
+
+func (p *Peers) nodesLocked() []*pb.Node {
 	all := []*pb.Node{{Name: p.opts.Node, Address: p.opts.ModuleAddress}}
 	for _, m := range p.members {
 		if m.state == StateUp && m.moduleAddress != "" {
@@ -122,7 +117,7 @@ func (p *Peers) Try(owners []string) []string {
 	defer p.mu.Unlock()
 	var all []string
 	for _, m := range p.members {
-		if m.state != StateUp || m.link == nil || m.link.exchange == nil {
+		if m.state != StateUp {
 			continue
 		}
 		reaches := m.link.exchange.Heard().Reaches

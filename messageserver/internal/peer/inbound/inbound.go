@@ -25,6 +25,7 @@ type Options struct {
 // Counters say what came of the requests of peers, besides what the router counts.
 type Counters struct {
 	Asked          atomic.Uint64 // calls of _node
+	Refused        atomic.Uint64 // requests that neither a session nor a Method has seen
 	LostAnswers    atomic.Uint64 // the link was gone, or had no room
 	UnknownCancels atomic.Uint64 // CANCEL for a call that was not in flight
 }
@@ -139,7 +140,7 @@ func (i *Inbound) Cancel(b *router.Batch, f *wire.Frame) {
 	}
 }
 
-// End cancels what is in flight: the link is gone. It waits for the goroutines that answer questions.
+// End cancels what is in flight: the link is gone.
 func (i *Inbound) End(b *router.Batch) {
 	i.mu.Lock()
 	i.gone = true
@@ -154,8 +155,10 @@ func (i *Inbound) End(b *router.Batch) {
 			i.opts.Local.Cancel(b, f.call, f.life, wire.Cancelled)
 		}
 	}
-	i.answers.Wait()
 }
+
+// Wait returns when no Method runs any more, after End.
+func (i *Inbound) Wait() { i.answers.Wait() }
 
 // Answer implements router.Origin.
 func (i *Inbound) Answer(b *router.Batch, call *router.Call, a *router.Answer) {
@@ -180,8 +183,9 @@ func (i *Inbound) send(b *router.Batch, f *wire.Frame) {
 
 // refuse answers a request that nobody here has seen.
 func (i *Inbound) refuse(b *router.Batch, f *wire.Frame, code wire.Code, reason string) {
+	i.opts.Counts.Refused.Add(1)
 	if f.Flags&wire.FlagOneWay != 0 {
-		return // the router of the node that took it in has counted it as sent
+		return
 	}
 	header := wire.AppendRefusal(nil, &wire.Refusal{Message: reason, Node: i.opts.Node, Hop: 2})
 	i.send(b, &wire.Frame{CallID: f.CallID, RPCID: f.RPCID, Status: code, Header: header})
