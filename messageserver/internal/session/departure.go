@@ -17,8 +17,9 @@ func (c *session) goawayFrame(why *wire.Error) wire.Frame {
 	return controlFrame(wire.KindGoaway, &pb.Goaway{Code: uint32(why.Code), Message: why.Reason, Try: c.room.others()})
 }
 
-// leave sends a GOAWAY: new requests are answered DRAINING, what is in flight goes on, and the module closes. It reports
-// whether it was the first to. From any goroutine.
+// leave sends a GOAWAY: new requests of the module are answered DRAINING, what is in flight goes on, and the module closes. A
+// server is called over this session only where there is no other way, until it says GOAWAY in turn: by then it has another
+// one. leave reports whether it was the first to. From any goroutine.
 func (c *session) leave(why *wire.Error) bool {
 	if !c.state.CompareAndSwap(uint32(stateOpen), uint32(stateLeaving)) {
 		return false
@@ -38,6 +39,7 @@ func (c *session) Replace() {
 	if !c.leave(&wire.Error{Code: wire.Replaced, Reason: reason}) {
 		return
 	}
+	c.room.opts.Router.Unregister(c.number)
 	c.room.log("session replaced", nil, "session", c.String())
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,7 +55,7 @@ func (c *session) takeGoaway(f *wire.Frame) error {
 	}
 	c.instance.stopping = true
 	if c.isServer() {
-		c.room.opts.Router.Drain(c.number)
+		c.room.opts.Router.Unregister(c.number)
 	}
 	return nil
 }

@@ -201,7 +201,7 @@ func TestAModuleThatStops(t *testing.T) {
 		pay.send(goaway)
 		synctest.Wait()
 		web.send(request(2, "pay.Move"))
-		web.wantAnswer(2, wire.NoInstance)
+		web.wantAnswer(2, wire.NoModule)
 		pay.send(request(1, "ledger.Move"))
 		ledger.answer(ledger.wantRequest(), wire.OK, "")
 		pay.wantAnswer(1, wire.OK)

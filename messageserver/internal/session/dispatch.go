@@ -75,7 +75,7 @@ func (c *session) BatchEnd() { c.batch.Flush() }
 func (c *session) Farewell(cause *wire.Error) wire.Frame {
 	if c.isOpen() {
 		c.room.counters.Breaches.Add(1)
-		c.room.opts.Router.Drain(c.number) // it is read no more, and written to only once more
+		c.room.opts.Router.Unregister(c.number) // it is read no more, and written to only once more
 		return c.goawayFrame(cause)
 	}
 	return c.refuseFrame(cause)
