@@ -122,8 +122,9 @@ func writeReady(file string, node *messageserver.Server) error {
 		Node   string `json:"node"`
 		Listen string `json:"listen"`
 		Admin  string `json:"admin"`
+		Peers  string `json:"peers,omitempty"`
 		PID    int    `json:"pid"`
-	}{node.Node(), node.Addr(), node.AdminAddr(), os.Getpid()})
+	}{node.Node(), node.Addr(), node.AdminAddr(), node.PeerAddr(), os.Getpid()})
 	if err != nil {
 		return err
 	}

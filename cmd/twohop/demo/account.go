@@ -23,10 +23,22 @@ type account struct {
 	// Sums of all records.
 	invoked, started, done, ended int
 	told                          map[class]int
+	hops                          hops            // of ends
+	entered                       map[string]hops // of ends, by the node that the caller was at
+}
+
+// hops counts ends by how many nodes the call crossed: 1 or 2. Where no node said so it is 0, and so it is for more, which cannot be.
+type hops [3]int
+
+func (h *hops) note(nodes int) {
+	if nodes >= len(h) {
+		nodes = 0
+	}
+	h[nodes]++
 }
 
 func newAccount(method, effect string) *account {
-	return &account{method: method, effect: effect, fates: map[key]fate{}, told: map[class]int{}}
+	return &account{method: method, effect: effect, fates: map[key]fate{}, told: map[class]int{}, entered: map[string]hops{}}
 }
 
 func up(n *uint8) {
@@ -53,6 +65,12 @@ func (a *account) note(r *record) {
 	case kindEnd:
 		a.ended++
 		a.told[r.Class]++
+		a.hops.note(len(r.Nodes))
+		if len(r.Nodes) > 0 {
+			h := a.entered[r.Nodes[0]]
+			h.note(len(r.Nodes))
+			a.entered[r.Nodes[0]] = h
+		}
 		switch r.Class {
 		case classOK:
 			up(&f.ok)

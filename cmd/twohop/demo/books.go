@@ -13,7 +13,6 @@ type books struct {
 
 	pages   []*page
 	micros  []uint32 // of every end of SendRocket, in the order of reading
-	hops    [3]int   // ends by nodes crossed: 1, 2; 0: not known, more than 2
 	sorted  []uint32 // scratch of quantiles
 	strange int      // records that stand in a ledger that has none of their kind
 }
@@ -67,11 +66,6 @@ func (b *books) note(p *page, r *record) {
 		b.send.note(r)
 		if r.Kind == kindEnd {
 			b.micros = append(b.micros, uint32(min(r.Micros, 1<<32-1)))
-			hops := r.Hops
-			if hops >= len(b.hops) || hops < 0 {
-				hops = 0
-			}
-			b.hops[hops]++
 		}
 	case p.module == moduleTrade && (r.Kind == kindStart || r.Kind == kindMoved):
 		b.send.note(r)

@@ -133,7 +133,7 @@ func (s *sender) send(ctx context.Context, g gift) {
 	reply, err := rpcclient.Call[sendReply](ctx, s.client, moduleTrade+".SendRocket",
 		&sendRequest{Key: k, Gift: g}, rpcclient.Timeout(callTimeout), rpcclient.WantReceipt(&receipt))
 	end := endOf(k, err, rpcclient.ErrNotExecuted, rpcclient.ErrExecuted, time.Since(from))
-	end.Hops = len(receipt.Hops)
+	end.Nodes = nodesOf(receipt.Hops)
 	var failed *rpcclient.Error
 	switch {
 	case err == nil:

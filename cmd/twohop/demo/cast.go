@@ -2,13 +2,10 @@ package demo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 )
 
 // cast is who plays: nodes, instances, callers.
@@ -17,132 +14,103 @@ type cast struct {
 	family    *family
 	directory string
 	opts      *Options
-	instances []*instance
+	choose    func(n int) ([]place, error) // freePlaces, but in tests
+	nodes     []*part
+	instances []*part
 
 	// Written while they are started, in this order.
-	nodes     []*process
-	addresses []string // of nodes, where modules connect
-	admin     string   // of the first node
-	callers   []*process
+	places  []place // of nodes
+	callers []*process
 }
 
-// instance is one of fishtrade or rank. Chaos kills its process, and another one takes its place, with the same ledger.
-type instance struct {
-	name, module string
+// nodeCount is how many nodes the mesh has, and perModule how many instances a module, and how many callers there are.
+const (
+	nodeCount = 3
+	perModule = 2
+)
 
-	// Guarded by mu.
-	mu      sync.Mutex
-	process *process
-	down    bool
+// seats are the nodes, by index, whose addresses an instance or caller is told; of the others it hears from them. An instance
+// has sessions with two nodes, so each of these stays away from the one that it is not told of. Each caller is at a node that
+// one instance of fishtrade is at, and one is not: there are calls of one hop and calls of two.
+var seats = map[string][]int{
+	"web-1": {0}, "web-2": {1},
+	"fishtrade-1": {1, 2}, "fishtrade-2": {0, 2},
+	"rank-1": {0, 1}, "rank-2": {1, 2},
 }
-
-// nodeNames are the nodes of the mesh.
-var nodeNames = []string{"node-1"}
-
-// perModule is how many instances a module has, and how many callers there are.
-const perModule = 2
 
 func newCast(f *family, directory string, o *Options) *cast {
-	c := &cast{family: f, directory: directory, opts: o}
+	c := &cast{family: f, directory: directory, opts: o, choose: freePlaces}
+	for i := range nodeCount {
+		c.nodes = append(c.nodes, &part{name: numbered(roleNode, i), role: roleNode})
+	}
 	// rank first: fishtrade is ready when rank has answered it.
 	for _, module := range []string{moduleRank, moduleTrade} {
 		for i := range perModule {
-			c.instances = append(c.instances, &instance{name: module + "-" + strconv.Itoa(i+1), module: module})
+			c.instances = append(c.instances, &part{name: numbered(module, i), role: module})
 		}
 	}
 	return c
 }
 
-// start starts everybody, and returns when all are connected.
+// numbered returns the name of the i-th of a role.
+func numbered(role string, i int) string { return role + "-" + strconv.Itoa(i+1) }
+
+// parts returns those of a role.
+func (c *cast) parts(role string) (list []*part) {
+	if role == roleNode {
+		return c.nodes
+	}
+	for _, p := range c.instances {
+		if p.role == role {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// start starts everybody, and returns when all are connected and every node knows all instances.
 func (c *cast) start(ctx context.Context) error {
 	if err := c.startNodes(ctx); err != nil {
 		return err
 	}
+	var starting []*process
 	for _, i := range c.instances {
-		if err := c.startInstance(i); err != nil {
+		i.args = c.member("instance", i.name, "--module", i.role, "--work", c.opts.Work.String())
+		p, err := i.start(c.family)
+		if err != nil {
 			return err
 		}
+		starting = append(starting, p)
 	}
 	for i := range perModule {
-		name := moduleWeb + "-" + strconv.Itoa(i+1)
+		name := numbered(moduleWeb, i)
 		p, err := c.family.start(name, c.member("caller", name, "--number", strconv.Itoa(i+1), "--in-flight", strconv.Itoa(c.opts.InFlight))...)
 		if err != nil {
 			return err
 		}
 		c.callers = append(c.callers, p)
+		starting = append(starting, p)
 	}
-	for _, i := range c.instances {
-		if _, err := i.current().waitReady(ctx); err != nil {
-			return err
-		}
-	}
-	for _, p := range c.callers {
+	for _, p := range starting {
 		if _, err := p.waitReady(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
+	return c.awaitWhole(ctx)
 }
 
-// startNodes starts the nodes, and returns when all listen.
-func (c *cast) startNodes(ctx context.Context) error {
-	for i, name := range nodeNames {
-		p, err := c.family.start(name, "messageserver", "--node", name, "--number", strconv.Itoa(i),
-			"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-timeout", "2s")
-		if err != nil {
-			return err
-		}
-		c.nodes = append(c.nodes, p)
-	}
-	for i, p := range c.nodes {
-		text, err := p.waitReady(ctx)
-		if err != nil {
-			return err
-		}
-		var ready struct {
-			Listen string `json:"listen"`
-			Admin  string `json:"admin"`
-		}
-		if err := json.Unmarshal(text, &ready); err != nil || ready.Listen == "" {
-			return fmt.Errorf("%s says in its ready file: %q, must be JSON with its addresses", p, text)
-		}
-		c.addresses = append(c.addresses, ready.Listen)
-		if i == 0 {
-			c.admin = ready.Admin
-		}
-	}
-	return nil
-}
+// ledgerFlag tells a process where its ledger is.
+const ledgerFlag = "--ledger"
 
 // member returns the command line of an instance or a caller.
 func (c *cast) member(command, name string, more ...string) []string {
-	return append([]string{
-		"demo", command, "--name", name, "--nodes", strings.Join(c.addresses, ","), "--ledger", ledgerPath(c.directory, name),
-	}, more...)
-}
-
-// startInstance starts an instance's process, for the first time or again.
-func (c *cast) startInstance(i *instance) error {
-	p, err := c.family.start(i.name, c.member("instance", i.name, "--module", i.module, "--work", c.opts.Work.String())...)
-	if err != nil {
-		return err
+	var addresses []string
+	for _, node := range seats[name] {
+		addresses = append(addresses, c.places[node].listen)
 	}
-	i.mu.Lock()
-	i.process, i.down = p, false
-	i.mu.Unlock()
-	return nil
-}
-
-func (i *instance) current() *process {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.process
-}
-
-func (i *instance) isDown() bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.down
+	return append([]string{
+		"demo", command, "--name", name, "--nodes", strings.Join(addresses, ","), ledgerFlag, ledgerPath(c.directory, name),
+	}, more...)
 }
 
 // ended is closed when all callers have ended.
@@ -157,24 +125,16 @@ func (c *cast) ended() <-chan struct{} {
 	return ended
 }
 
-// How long processes may take to end. Callers wait for the calls that they have begun.
-const (
-	callersPatience   = callTimeout + 3*time.Second
-	instancesPatience = 5 * time.Second
-	nodesPatience     = 5 * time.Second
-)
-
 // leave ends everybody in the order of a call's way, so that each ledger is complete.
 func (c *cast) leave() error {
 	problems := []error{c.family.end(callersPatience, c.callers...)}
 	for _, module := range []string{moduleTrade, moduleRank} {
-		var list []*process
-		for _, i := range c.instances {
-			if i.module == module && i.current() != nil && !i.isDown() {
-				list = append(list, i.current())
-			}
-		}
-		problems = append(problems, c.family.end(instancesPatience, list...))
+		problems = append(problems, c.family.end(instancesPatience, living(c.parts(module))...))
 	}
-	return errors.Join(append(problems, c.family.end(nodesPatience, c.nodes...))...)
+	return errors.Join(append(problems, c.family.end(nodesPatience, living(c.nodes)...))...)
+}
+
+// String counts who plays, for people.
+func (c *cast) String() string {
+	return fmt.Sprintf("%d nodes, %d instances, %d callers", len(c.nodes), len(c.instances), len(c.callers))
 }

@@ -2,16 +2,17 @@ package demo
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
 )
 
-// strike says which instance is killed next.
+// strike says who is killed next.
 type strike struct {
-	after  time.Duration // the last one
-	module string
-	index  int
+	after time.Duration // the last one
+	role  string
+	index int
 }
 
 // plan is a series of strikes; a seed makes always the same one.
@@ -24,25 +25,29 @@ func newPlan(seed uint64) *plan {
 	return &plan{random: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // it is to be repeated, not to be secret
 }
 
-// next returns the next strike: after one to two seconds, the first one after half of that, the modules in turn.
+// turns are the roles, in turn.
+var turns = []string{roleNode, moduleTrade, roleNode, moduleRank}
+
+// next returns the next strike: after one to two seconds, the first one after half of that, the roles in turn.
 func (p *plan) next() strike {
-	s := strike{
-		after: time.Duration(1000+p.random.IntN(1000)) * time.Millisecond, module: moduleTrade, index: p.random.IntN(perModule),
+	s := strike{after: time.Duration(1000+p.random.IntN(1000)) * time.Millisecond, role: turns[p.made%len(turns)]}
+	if s.index = p.random.IntN(perModule); s.role == roleNode {
+		s.index = p.random.IntN(nodeCount)
 	}
 	if p.made == 0 {
 		s.after /= 2
-	}
-	if p.made%2 == 1 {
-		s.module = moduleRank
 	}
 	p.made++
 	return s
 }
 
-// downTime is how long a killed instance stays away.
-const downTime = 300 * time.Millisecond
+// How long who was killed stays away.
+const (
+	downTime     = 300 * time.Millisecond
+	nodeDownTime = 700 * time.Millisecond
+)
 
-// chaos kills instances and starts them again.
+// chaos kills nodes and instances, one at a time, and starts them again. The next one is killed when the mesh is whole again.
 type chaos struct {
 	// Static after construction.
 	cast *cast
@@ -53,16 +58,16 @@ type chaos struct {
 
 	// Guarded by mu.
 	mu     sync.Mutex
-	kills  int
-	last   string        // that was killed
-	lastAt time.Duration // since from
-	back   time.Duration // how long it was away; 0: it is still
+	kills  map[string]int // by role
+	last   string         // that was killed
+	lastAt time.Duration  // since from
+	back   time.Duration  // how long it was away; 0: it is still
 }
 
-// startChaos begins to kill. failed is called when an instance does not come back.
+// startChaos begins to kill. failed is called when one does not come back.
 func startChaos(ctx context.Context, c *cast, seed uint64, failed func(error)) *chaos {
 	ctx, cancel := context.WithCancel(ctx)
-	x := &chaos{cast: c, seed: seed, ends: cancel, done: make(chan struct{}), from: time.Now()}
+	x := &chaos{cast: c, seed: seed, ends: cancel, done: make(chan struct{}), from: time.Now(), kills: map[string]int{}}
 	go func() {
 		defer close(x.done)
 		if err := x.run(ctx); err != nil {
@@ -86,7 +91,7 @@ func (x *chaos) run(ctx context.Context) error {
 		if !wait(ctx, time.Until(next)) {
 			return nil
 		}
-		if err := x.strike(ctx, x.cast.find(s)); err != nil {
+		if err := x.strike(ctx, x.cast.parts(s.role)[s.index]); err != nil {
 			return err
 		}
 		if now := time.Now(); now.After(next.Add(time.Second)) {
@@ -95,47 +100,69 @@ func (x *chaos) run(ctx context.Context) error {
 	}
 }
 
-// find returns the instance that a strike means.
-func (c *cast) find(s strike) *instance {
-	n := s.index
-	for _, i := range c.instances {
-		if i.module != s.module {
-			continue
-		}
-		if n == 0 {
-			return i
-		}
-		n--
-	}
-	return nil
-}
-
-// strike kills an instance and has it back.
-func (x *chaos) strike(ctx context.Context, i *instance) error {
-	i.mu.Lock()
-	i.down = true
-	p := i.process
-	i.mu.Unlock()
+// strike kills one, and has it back.
+func (x *chaos) strike(ctx context.Context, p *part) error {
 	killed := time.Now()
-	x.cast.family.kill(p)
+	p.kill(x.cast.family)
 	x.mu.Lock()
-	x.kills++
-	x.last, x.lastAt, x.back = i.name, killed.Sub(x.from), 0
+	x.kills[p.role]++
+	x.last, x.lastAt, x.back = p.name, killed.Sub(x.from), 0
 	x.mu.Unlock()
-	if !wait(ctx, downTime) {
+	away := downTime
+	if p.role == roleNode {
+		away = nodeDownTime
+	}
+	if !wait(ctx, away) {
 		return nil
 	}
-	if err := x.cast.startInstance(i); err != nil {
+	process, err := p.start(x.cast.family)
+	if err != nil {
 		return err
 	}
 	// Also when the demo ends meanwhile: a process that is not ready does not know yet how to end well.
-	if _, err := i.current().waitReady(context.WithoutCancel(ctx)); err != nil {
+	if _, err := process.waitReady(context.WithoutCancel(ctx)); err != nil {
 		return err
+	}
+	switch err := x.cast.awaitWhole(ctx); {
+	case ctx.Err() != nil, x.cast.family.deaths() != nil:
+		return nil // the demo ends, and says why
+	case err != nil:
+		return fmt.Errorf("after %s was killed: %w", p.name, err)
 	}
 	x.mu.Lock()
 	x.back = time.Since(killed)
 	x.mu.Unlock()
 	return nil
+}
+
+// counts returns how many nodes and instances were killed.
+func (x *chaos) counts() (nodes, instances int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for role, n := range x.kills {
+		if role == roleNode {
+			nodes += n
+		} else {
+			instances += n
+		}
+	}
+	return nodes, instances
+}
+
+// words says what chaos did: how often, and the last time.
+func (x *chaos) words() (all, last string) {
+	nodes, instances := x.counts()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	all = fmt.Sprintf("chaos: seed %d, killed %s and %s", x.seed, count(nodes, roleNode), count(instances, "instance"))
+	switch {
+	case x.last == "":
+	case x.back == 0:
+		last = fmt.Sprintf("%s was killed at %.1f s", x.last, x.lastAt.Seconds())
+	default:
+		last = fmt.Sprintf("%s was killed at %.1f s, and all was well after %d ms", x.last, x.lastAt.Seconds(), x.back.Milliseconds())
+	}
+	return all, last
 }
 
 // wait returns false if ctx is done before the time is over.

@@ -13,15 +13,15 @@ func Command() *cobra.Command {
 	o := Options{}
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "A node, four instances, two callers and 3,000 gifts: see it work, and kill it while it does",
-		Long: `Starts a node, two instances of fishtrade, two of rank and two callers, each a process of its own on loopback, and sends
-gifts through them. At the end it compares what every caller was told with what the instances have in their ledgers. A
-contradiction is a lie; with one the exit code is 1.
+		Short: "A mesh of three nodes, four instances, two callers and 3,000 gifts: see it work, and kill it meanwhile",
+		Long: `Starts three nodes that are a mesh, two instances of fishtrade, two of rank and two callers, each a process of its own on
+loopback, and sends gifts through them: some cross one node, some two. At the end it compares what every caller was told
+with what the instances have in their ledgers. A contradiction is a lie; with one the exit code is 1.
 
 A gift is a line of JSON: ` + example + `
 Gifts above 10,000 are refused by the handler. Without --for it runs until Ctrl-C on a terminal, else once through the input.`,
 		Example: `  twohop demo
-  twohop demo --chaos                 # kill an instance every one or two seconds
+  twohop demo --chaos                 # kill a node or an instance every one or two seconds
   twohop demo --for 10s --json        # the numbers, for a script
   twohop demo --input gifts.jsonl --once
   cat gifts.jsonl | twohop demo --input -`,
@@ -41,7 +41,7 @@ Gifts above 10,000 are refused by the handler. Without --for it runs until Ctrl-
 	flags.BoolVar(&o.Once, "once", false, "end after one pass of the input")
 	flags.IntVar(&o.Rate, "rate", defaultRate, "`gifts` per second of all callers; 0: as fast as it goes")
 	flags.IntVar(&o.InFlight, "in-flight", defaultInFlight, "`calls` in flight of each caller, at most")
-	flags.BoolVar(&o.Chaos, "chaos", false, "kill an instance every one or two seconds, and start it again")
+	flags.BoolVar(&o.Chaos, "chaos", false, "kill a node or an instance every one or two seconds, and start it again")
 	flags.Uint64Var(&o.Seed, "seed", 0, "`number` that makes the plan of --chaos (default: a new one)")
 	flags.DurationVar(&o.Work, "work", 0, "how long each handler takes, as `5ms` (default 0s, with --chaos "+chaosWork.String()+")")
 	flags.BoolVar(&o.JSON, "json", false, "print one JSON object at the end, and nothing else on stdout")

@@ -26,8 +26,8 @@ type family struct {
 	started int
 	closed  bool // nothing is started any more
 	living  []*process
-	dead    []error // of processes that were not told to end
-	killed  int     // processes that were living
+	dead    []*process // that were not told to end
+	killed  int        // processes that were living and have ledgers
 }
 
 func newFamily(directory string) (*family, error) {
@@ -47,7 +47,7 @@ func (f *family) start(name string, args ...string) (*process, error) {
 	}
 	f.started++
 	p := &process{
-		name: name, log: filepath.Join(f.directory, name+".log"), ended: make(chan struct{}),
+		name: name, keeps: slices.Contains(args, ledgerFlag), log: filepath.Join(f.directory, name+".log"), ended: make(chan struct{}),
 		ready: filepath.Join(f.directory, fmt.Sprintf("%s.%d.ready", name, f.started)),
 	}
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -78,36 +78,62 @@ func environment(all []string) []string {
 // watch waits for the end of a process.
 func (f *family) watch(p *process) {
 	p.err = p.cmd.Wait()
-	cause := p.died()
 	f.mu.Lock()
 	expected := p.expected
 	if !expected {
-		f.dead = append(f.dead, cause)
+		f.dead = append(f.dead, p)
 	}
 	f.living = slices.DeleteFunc(f.living, func(other *process) bool { return other == p })
 	f.mu.Unlock()
-	close(p.ended)
-	if expected {
-		return
+	if !expected {
+		select {
+		case f.lost <- struct{}{}:
+		default:
+		}
 	}
-	select {
-	case f.lost <- struct{}{}:
-	default:
+	close(p.ended)
+}
+
+// forgive takes a death back that was no fault of the story: another process is started in its place. It returns when the
+// process has ended.
+func (f *family) forgive(p *process) {
+	<-p.ended
+	f.mu.Lock()
+	f.dead = slices.DeleteFunc(f.dead, func(other *process) bool { return other == p })
+	none := len(f.dead) == 0
+	f.mu.Unlock()
+	if none {
+		select {
+		case <-f.lost:
+		default:
+		}
 	}
 }
 
 // deaths returns how processes died that were not told to end.
 func (f *family) deaths() error {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	return errors.Join(f.dead...)
+	dead := slices.Clone(f.dead)
+	f.mu.Unlock()
+	var all []error
+	for _, p := range dead {
+		<-p.ended
+		all = append(all, p.died())
+	}
+	return errors.Join(all...)
 }
 
-// cutOff returns how many processes may have been ended within a write.
+// cutOff returns how many processes may have been ended within a write to their ledger.
 func (f *family) cutOff() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.killed + len(f.dead)
+	n := f.killed
+	for _, p := range f.dead {
+		if p.keeps {
+			n++
+		}
+	}
+	return n
 }
 
 // expect notes that the processes are told to end.
@@ -133,7 +159,9 @@ func (f *family) kill(p *process) {
 	f.mu.Lock()
 	if slices.Contains(f.living, p) {
 		p.expected, p.killed = true, true
-		f.killed++
+		if p.keeps {
+			f.killed++
+		}
 	}
 	f.mu.Unlock()
 	_ = p.cmd.Process.Kill() // it may have ended

@@ -3,6 +3,8 @@ package demo
 import (
 	"errors"
 	"time"
+
+	"github.com/twohop/twohop/rpcclient-sdk"
 )
 
 // The modules.
@@ -11,6 +13,9 @@ const (
 	moduleTrade = "fishtrade"
 	moduleRank  = "rank"
 )
+
+// roleNode is the role of nodes; that of instances is their module.
+const roleNode = "node"
 
 // callTimeout is the budget of fishtrade.SendRocket; rank.Add inherits what is left of it.
 const callTimeout = 2 * time.Second
@@ -63,6 +68,14 @@ func endOf(k key, err, notExecuted, executed error, took time.Duration) record {
 		r.Class = classExecuted
 	}
 	return r
+}
+
+// nodesOf returns the names of the nodes that a call crossed.
+func nodesOf(hops []rpcclient.HopTime) (names []string) {
+	for _, hop := range hops {
+		names = append(names, hop.Node)
+	}
+	return names
 }
 
 // crossed returns the key that an answer names if it is not the call's own.

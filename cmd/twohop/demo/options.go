@@ -19,7 +19,7 @@ type Options struct {
 	Rate int
 	// InFlight is how many calls each caller has in flight at most.
 	InFlight int
-	// Chaos kills instances; Seed makes its plan. 0: a random one, which is printed.
+	// Chaos kills nodes and instances; Seed makes its plan. 0: a random one, which is printed.
 	Chaos bool
 	Seed  uint64
 	// Work is how long each handler takes, besides what it writes. With Chaos it should be long enough for a kill to meet calls.

@@ -26,15 +26,15 @@ func TestPlanIsTheSameForASeed(t *testing.T) {
 	hit := map[string]bool{}
 	c := newCast(nil, "", nil)
 	for n, s := range one {
-		if want := []string{moduleTrade, moduleRank}[n%2]; s.module != want {
-			t.Fatalf("strike %d is at %s, want %s", n, s.module, want)
+		if want := []string{roleNode, moduleTrade, roleNode, moduleRank}[n%4]; s.role != want {
+			t.Fatalf("strike %d is at %s, want %s", n, s.role, want)
 		}
 		if n > 0 && (s.after < time.Second || s.after >= 2*time.Second) {
 			t.Errorf("strike %d comes after %s, want one to two seconds", n, s.after)
 		}
-		hit[c.find(s).name] = true
+		hit[c.parts(s.role)[s.index].name] = true
 	}
-	if len(hit) != len(c.instances) {
+	if len(hit) != len(c.nodes)+len(c.instances) {
 		t.Errorf("50 strikes are at %v", hit)
 	}
 }

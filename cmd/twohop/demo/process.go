@@ -19,6 +19,7 @@ type process struct {
 	stdin io.WriteCloser
 	log   string
 	ready string // the file that is there when the process is ready
+	keeps bool   // it has a ledger, which it may be killed within a write to
 	ended chan struct{}
 	err   error // how it ended; read it after ended
 

@@ -75,8 +75,9 @@ type record struct {
 	Class  class  `json:"class,omitempty"`
 	Code   string `json:"code,omitempty"`
 	App    string `json:"app_code,omitempty"`
-	Hops   int    `json:"hops,omitempty"`
 	Micros int64  `json:"us,omitempty"`
+	// Nodes are those that the answer crossed, from the nearest to the caller. None: no node said so.
+	Nodes []string `json:"nodes,omitempty"`
 	// Crossed is the key that the answer names, if that is not the call's own.
 	Crossed string `json:"crossed,omitempty"`
 }
@@ -91,6 +92,9 @@ func (r record) String() string {
 		}
 		if r.Crossed != "" {
 			text += " with the answer of " + r.Crossed
+		}
+		if len(r.Nodes) > 0 {
+			text += " over " + strings.Join(r.Nodes, ", ")
 		}
 		return fmt.Sprintf("%s after %d µs", text, r.Micros)
 	default:

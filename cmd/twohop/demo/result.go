@@ -6,7 +6,7 @@ import (
 )
 
 // result is what --json prints. ok, not_executed, executed_error and unknown are about fishtrade.SendRocket, and add up to
-// calls.
+// calls; one_hop and two_hop are its answers that say which nodes they crossed.
 type result struct {
 	Calls         int    `json:"calls"`
 	OK            int    `json:"ok"`
@@ -23,7 +23,8 @@ type result struct {
 	RankCalls   int     `json:"rank_calls"`
 	RankUnknown int     `json:"rank_unknown"`
 	Moved       int     `json:"moved"`
-	Kills       int     `json:"kills"`
+	Kills       int     `json:"kills"`      // of nodes and instances
+	NodeKills   int     `json:"node_kills"` // of nodes
 	Seed        uint64  `json:"seed,omitempty"`
 	Seconds     float64 `json:"seconds"`
 	CallsPerS   float64 `json:"calls_per_s"`
@@ -35,7 +36,7 @@ func (b *books) result(sent time.Duration) result {
 	r := result{
 		Calls: b.send.invoked, OK: b.send.told[classOK], NotExecuted: b.send.told[classNotExecuted],
 		ExecutedError: b.send.told[classExecuted], Unknown: b.send.unknown(),
-		OneHop: b.hops[1], TwoHop: b.hops[2],
+		OneHop: b.send.hops[1], TwoHop: b.send.hops[2],
 		RankCalls: b.rank.invoked, RankUnknown: b.rank.unknown(), Moved: b.send.done,
 		Seconds: float64(sent.Milliseconds()) / 1000,
 	}
@@ -69,9 +70,21 @@ func (b *books) words(v *verdict, r *result) []string {
 			say(unknown, "were told UNKNOWN: %s started, %s did not, none twice", group(ran), group(unknown-ran))
 		}
 	}
+	if r.Kills > 0 {
+		lines = append(lines, fmt.Sprintf("meanwhile %s and %s were killed and came back",
+			count(r.NodeKills, roleNode), count(r.Kills-r.NodeKills, "instance")))
+	}
 	if len(v.lies) > 0 {
 		lines = append(lines, fmt.Sprintf("  but for %d lies", len(v.lies)))
 	}
 	return append(lines, fmt.Sprintf("%s calls in %.1f s: %s/s, p50 %.2f ms, p99 %.2f ms; one hop %s, two hops %s",
 		group(r.Calls), r.Seconds, group(int(r.CallsPerS)), ms(r.P50), ms(r.P99), group(r.OneHop), group(r.TwoHop)))
+}
+
+// count writes a number of things.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return group(n) + " " + thing
 }

@@ -79,23 +79,26 @@ func (s *story) report(err error) {
 func (s *story) tell(ctx context.Context) error {
 	s.cast = newCast(s.family, s.directory, &s.opts)
 	for i := range perModule {
-		s.books.open(s.directory, fmt.Sprintf("%s-%d", moduleWeb, i+1), moduleWeb)
+		s.books.open(s.directory, numbered(moduleWeb, i), moduleWeb)
 	}
 	for _, i := range s.cast.instances {
-		s.books.open(s.directory, i.name, i.module)
+		s.books.open(s.directory, i.name, i.role)
 	}
 	if err := s.cast.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return errors.New("demo: a signal ended it before the first gift")
+		}
 		return err
 	}
-	s.screen.sayf("twohop demo: gifts from %s; %d node, %d instances, %d callers, each a process; look inside with: twohop ps --admin %s",
-		s.in.name, len(s.cast.nodes), len(s.cast.instances), len(s.cast.callers), s.cast.admin)
+	s.screen.sayf("twohop demo: gifts from %s; %s, each a process", s.in.name, s.cast)
+	s.screen.sayf("look inside with: twohop ps --admin %s (or links, mesh, top)", s.cast.places[0].admin)
 	if s.opts.Chaos {
 		seed := s.opts.Seed
 		if seed == 0 {
 			seed = uint64(rand.Uint32()) + 1 //nolint:gosec // any other one does as well
 		}
 		s.chaos = startChaos(ctx, s.cast, seed, s.report)
-		s.screen.sayf("chaos kills an instance every one or two seconds; --seed %d repeats its plan", seed)
+		s.screen.sayf("chaos kills a node or an instance every one or two seconds; --seed %d repeats its plan", seed)
 		if s.opts.JSON {
 			s.screen.warnf("chaos: --seed %d repeats its plan", seed)
 		}
@@ -183,18 +186,16 @@ func (s *story) show(n int) error {
 
 // judge prints the verdict. trouble is what went wrong before.
 func (s *story) judge(trouble error) error {
-	kills := 0
-	if s.chaos != nil {
-		kills = s.chaos.kills
-	}
 	v := s.books.judge(s.family.cutOff())
 	for _, fault := range v.faults {
 		trouble = errors.Join(trouble, errors.New(fault))
 	}
 	r := s.books.result(s.sent)
-	r.Lies, r.Kills, r.BadLines = len(v.lies), kills, int(s.in.bad.Load())
+	r.Lies, r.BadLines = len(v.lies), int(s.in.bad.Load())
 	if s.chaos != nil {
 		r.Seed = s.chaos.seed
+		nodes, instances := s.chaos.counts()
+		r.Kills, r.NodeKills = nodes+instances, nodes
 	}
 	if trouble != nil {
 		r.Failed = trouble.Error()

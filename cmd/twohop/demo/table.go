@@ -38,29 +38,40 @@ func (t *table) lines(elapsed time.Duration) []string {
 		fmt.Sprintf("  elapsed %7.1f s    calls %11s    rate %8s/s    in flight %d",
 			elapsed.Seconds(), group(b.send.invoked), group(int(t.rate)), b.send.invoked-b.send.ended),
 		fmt.Sprintf("  p50 %8.2f ms     p99 %10.2f ms   one hop %11s    two hops %s",
-			ms(p50), ms(p99), group(b.hops[1]), group(b.hops[2])),
+			ms(p50), ms(p99), group(b.send.hops[1]), group(b.send.hops[2])),
 		"",
 		fmt.Sprintf("  %-20s%12s%14s%16s%12s", "told", classes[0], classes[1], classes[2], classes[3]),
 		tally(b.send), tally(b.rank),
 		"",
-		"  instance       state      started        done",
+		fmt.Sprintf("  %-15s%-7s%26s%26s", "", "", b.send.method, b.rank.method),
+		fmt.Sprintf("  %-15s%-7s%13s%13s%13s%13s", "entered at", "state", "one hop", "two hops", "one hop", "two hops"),
 	}
+	for _, n := range t.cast.nodes {
+		send, rank := b.send.entered[n.name], b.rank.entered[n.name]
+		lines = append(lines, fmt.Sprintf("  %-15s%-7s%13s%13s%13s%13s",
+			n.name, n.state(), group(send[1]), group(send[2]), group(rank[1]), group(rank[2])))
+	}
+	lines = append(lines, "", fmt.Sprintf("  %-15s%-7s%13s%13s", "instance", "state", "started", "done"))
 	for _, i := range t.cast.instances {
-		state := "up"
-		if i.isDown() {
-			state = "killed"
-		}
 		for _, p := range b.pages {
 			if p.name == i.name {
-				lines = append(lines, fmt.Sprintf("  %-14s %-6s %11s %11s", i.name, state, group(p.started), group(p.done)))
+				lines = append(lines, fmt.Sprintf("  %-15s%-7s%13s%13s", i.name, i.state(), group(p.started), group(p.done)))
 			}
 		}
 	}
 	if t.chaos != nil {
-		did, last, _ := strings.Cut(t.chaos.String(), " kills, ")
-		lines = append(lines, "", "  "+did+" kills", "  "+last)
+		all, last := t.chaos.words()
+		lines = append(lines, "  "+all, "  "+last)
 	}
 	return lines
+}
+
+// state says for people whether a part is played.
+func (p *part) state() string {
+	if p.isDown() {
+		return "killed"
+	}
+	return "up"
 }
 
 func tally(a *account) string {
@@ -81,6 +92,7 @@ func (t *table) plain(elapsed time.Duration) string {
 	for _, c := range classes {
 		fmt.Fprintf(&line, " %s=%d", c, b.send.told[c])
 	}
+	fmt.Fprintf(&line, " one_hop=%d two_hop=%d", b.send.hops[1], b.send.hops[2])
 	fmt.Fprintf(&line, " p50=%.2fms p99=%.2fms", ms(p50), ms(p99))
 	for _, p := range b.pages {
 		if p.module != moduleWeb {
@@ -88,24 +100,13 @@ func (t *table) plain(elapsed time.Duration) string {
 		}
 	}
 	if t.chaos != nil {
-		fmt.Fprintf(&line, " (%s)", t.chaos)
+		all, last := t.chaos.words()
+		if last != "" {
+			last = "; " + last
+		}
+		fmt.Fprintf(&line, " (%s%s)", all, last)
 	}
 	return line.String()
-}
-
-// String says what chaos did.
-func (x *chaos) String() string {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	text := fmt.Sprintf("chaos: seed %d, %d kills", x.seed, x.kills)
-	switch {
-	case x.kills == 0:
-	case x.back == 0:
-		text += fmt.Sprintf(", %s was killed at %.1f s", x.last, x.lastAt.Seconds())
-	default:
-		text += fmt.Sprintf(", %s was killed at %.1f s and was back after %d ms", x.last, x.lastAt.Seconds(), x.back.Milliseconds())
-	}
-	return text
 }
 
 func ms(micros uint32) float64 { return float64(micros) / 1000 }

@@ -45,7 +45,7 @@ func (t *trade) add(ctx context.Context, in *sendRequest) class {
 		&addRequest{Key: in.Key, Room: in.Gift.Room, Points: in.Gift.Amount},
 		rpcserver.HashKey(in.Gift.Room), rpcserver.WantReceipt(&receipt))
 	end := endOf(in.Key, err, rpcserver.ErrNotExecuted, rpcserver.ErrExecuted, time.Since(from))
-	end.Hops = len(receipt.Hops)
+	end.Nodes = nodesOf(receipt.Hops)
 	if err == nil {
 		end.Crossed = crossed(in.Key, reply.Key)
 	}
