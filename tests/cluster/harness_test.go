@@ -255,7 +255,7 @@ func (c *cutter) dial(ctx context.Context, address string) (net.Conn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.down {
-		return nil, errors.New("cut")
+		return nil, errNoHost
 	}
 	nc, err := c.dialNext(ctx, address)
 	if err == nil {
@@ -273,4 +273,11 @@ func (c *cutter) cut(down bool) {
 		nc.Close()
 	}
 	c.conns = nil
+}
+
+// stay keeps new connections from being made, or lets them be made again; those that there are stay.
+func (c *cutter) stay(down bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.down = down
 }

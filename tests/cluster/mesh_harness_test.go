@@ -2,8 +2,8 @@ package cluster
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -20,10 +20,12 @@ type mesh struct {
 	net     *network
 	members []messageserver.Member
 	hosts   map[string]*host
+	ledger  *ledger
 }
 
 // host is where a node runs, now or before.
 type host struct {
+	name    string
 	number  int
 	modules string // where modules connect
 	peers   string // where nodes connect
@@ -33,31 +35,26 @@ type host struct {
 
 // onEachMesh tells a story over memory and over TCP.
 func onEachMesh(t *testing.T, names []string, story func(t *testing.T, m *mesh)) {
-	for _, memory := range []bool{true, false} {
-		how := map[bool]string{true: "memory", false: "tcp"}[memory]
-		t.Run(how, func(t *testing.T) { story(t, startMesh(t, memory, names...)) })
-	}
+	t.Run("memory", func(t *testing.T) { story(t, startMesh(t, true, names...)) })
+	t.Run("tcp", func(t *testing.T) { story(t, startMesh(t, false, names...)) })
+}
+
+// onEachMeshAtOnce does so at the same time, for stories that wait most of theirs. No other story runs meanwhile.
+func onEachMeshAtOnce(t *testing.T, names []string, story func(t *testing.T, m *mesh)) {
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		story(t, startMesh(t, true, names...))
+	})
+	t.Run("tcp", func(t *testing.T) {
+		t.Parallel()
+		story(t, startMesh(t, false, names...))
+	})
 }
 
 // startMesh starts nodes that are members of one mesh, and waits until all links are up.
 func startMesh(t *testing.T, memory bool, names ...string) *mesh {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
-	c := &cluster{t: t, memory: memory, ctx: ctx, nodes: map[string]*node{}}
-	m := &mesh{cluster: c, net: newNetwork(memory), hosts: map[string]*host{}}
-	t.Cleanup(func() {
-		for _, end := range slices.Backward(c.ends) {
-			end()
-		}
-		for _, name := range slices.Sorted(keys(m.hosts)) {
-			m.end(name)
-		}
-		m.net.close()
-		cancel()
-	})
-	for _, name := range names {
-		m.addHost(name)
-	}
+	m := newMesh(t, memory, names...)
 	for _, name := range names {
 		m.startNode(name)
 	}
@@ -65,20 +62,36 @@ func startMesh(t *testing.T, memory bool, names ...string) *mesh {
 	return m
 }
 
-func keys[V any](m map[string]V) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
+// newMesh makes a mesh whose nodes do not run yet. The story ends with everything found consistent and quiet, every node
+// stopped, and the calls of the ledger found honest.
+func newMesh(t *testing.T, memory bool, names ...string) *mesh {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 6*patience)
+	c := &cluster{t: t, memory: memory, ctx: ctx, nodes: map[string]*node{}}
+	m := &mesh{cluster: c, net: newNetwork(memory), hosts: map[string]*host{}, ledger: newLedger()}
+	t.Cleanup(func() {
+		for _, end := range slices.Backward(c.ends) {
+			end()
 		}
+		m.wantQuiet()
+		for _, h := range m.running() {
+			m.stopNode(h.name)
+		}
+		m.net.close()
+		m.wantHonest()
+		cancel()
+	})
+	for _, name := range names {
+		h := m.addHost(name)
+		m.members = append(m.members, h.member())
 	}
+	return m
 }
 
-// addHost gives a node its listeners and a line in the members.
+// addHost gives a node its listeners, its number and its folder. It is not among the members.
 func (m *mesh) addHost(name string) *host {
 	m.t.Helper()
-	h := &host{number: len(m.hosts) + 1, dir: m.t.TempDir()}
+	h := &host{name: name, number: len(m.hosts) + 1, dir: m.t.TempDir()}
 	modules, at, err := m.net.listen(name)
 	if err != nil {
 		m.t.Fatal(err)
@@ -92,12 +105,34 @@ func (m *mesh) addHost(name string) *host {
 	_ = modules.Close() // startNode opens them again
 	_ = peers.Close()
 	m.hosts[name] = h
-	m.members = append(m.members, messageserver.Member{Node: name, Number: h.number, Address: h.peers})
 	return h
+}
+
+// member is the host's line in a list.
+func (h *host) member() messageserver.Member {
+	return messageserver.Member{Node: h.name, Number: h.number, Address: h.peers}
+}
+
+// running returns the hosts whose nodes run, by name.
+func (m *mesh) running() (all []*host) {
+	for _, name := range slices.Sorted(maps.Keys(m.hosts)) {
+		if h := m.hosts[name]; h.node != nil {
+			all = append(all, h)
+		}
+	}
+	return all
 }
 
 // startNode starts the node of a host, for the first time or again.
 func (m *mesh) startNode(name string, edit ...func(*messageserver.Options)) {
+	m.t.Helper()
+	n := m.newNode(name, edit...)
+	m.hosts[name].node, m.nodes[name] = n, n
+	n.start()
+}
+
+// newNode makes the node of a host.
+func (m *mesh) newNode(name string, edit ...func(*messageserver.Options)) *node {
 	m.t.Helper()
 	h := m.hosts[name]
 	modules, err := m.net.relisten(name, h.modules)
@@ -113,6 +148,8 @@ func (m *mesh) startNode(name string, edit ...func(*messageserver.Options)) {
 		DrainTimeout: 2 * time.Second, Log: slog.New(slog.DiscardHandler),
 	}
 	o.Admin.Listen = "off"
+	o.Session.LoginsPerSecond = 1 << 20
+	o.Session.MaxPending = 1 << 20 // all hosts of a story have one address
 	o.Peers.Members, o.Peers.Listener, o.Peers.Dial = slices.Clone(m.members), peers, m.net.dialer(name)
 	for _, e := range edit {
 		e(&o)
@@ -121,22 +158,14 @@ func (m *mesh) startNode(name string, edit ...func(*messageserver.Options)) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	n := &node{Server: s, stop: stop, done: make(chan error, 1)}
-	go func() { n.done <- s.Run(ctx) }()
-	h.node, m.nodes[name] = n, n
+	return &node{Server: s, done: make(chan error, 1)}
 }
 
-// end stops a node, after it has been found consistent and quiet.
-func (m *mesh) end(name string) {
-	m.t.Helper()
-	h := m.hosts[name]
-	if h.node == nil {
-		return
-	}
-	n := h.node
-	eventually(m.t, "node "+name+" is quiet", func() bool { return n.ConsistencyCheck() == nil && n.InFlight() == 0 })
-	m.stopNode(name)
+// start runs a node.
+func (n *node) start() {
+	ctx, stop := context.WithCancel(context.Background())
+	n.stop = stop
+	go func() { n.done <- n.Run(ctx) }()
 }
 
 // stopNode stops a node as an operator does.
@@ -164,47 +193,54 @@ func (m *mesh) revive(name string) {
 	m.startNode(name)
 }
 
-// wantUp waits until every node that runs has its links up to all others that run.
-func (m *mesh) wantUp() {
+// tell puts a list of members in force at a node, as an operator does.
+func (m *mesh) tell(name string, list ...messageserver.Member) {
 	m.t.Helper()
-	for a, from := range m.hosts {
-		for b, to := range m.hosts {
-			if a != b && from.node != nil && to.node != nil {
-				m.wantLink(a, b, "up")
-			}
-		}
+	if err := m.hosts[name].node.SetMembers(list); err != nil {
+		m.t.Fatalf("node %s: %v", name, err)
 	}
 }
 
-func (m *mesh) wantLink(a, b, state string) {
-	m.t.Helper()
-	eventually(m.t, fmt.Sprintf("the link of %s to %s is %s (it is %s)", a, b, state, m.hosts[a].node.Links()[b]),
-		func() bool { return m.hosts[a].node.Links()[b] == state })
-}
-
-// serveAt starts an instance that knows the given nodes, and logs in to so many of them.
+// serveAt starts an instance that knows the given nodes and logs in to so many of them, and waits until all nodes have it.
 func (m *mesh) serveAt(moduleName, instance string, do rawHandler, nodes ...string) *module {
 	m.t.Helper()
+	s := m.launch(moduleName, instance, do, nodes...)
+	m.wantKnown(moduleName, instance)
+	return s
+}
+
+// serveAtOnly is serveAt where the other nodes need not hear of the instance.
+func (m *mesh) serveAtOnly(moduleName, instance string, do rawHandler, node string) *module {
+	m.t.Helper()
+	s := m.launch(moduleName, instance, do, node)
+	m.wantKnownAt(node, moduleName, instance)
+	return s
+}
+
+// launch starts an instance, and waits for nothing.
+func (m *mesh) launch(moduleName, instance string, do rawHandler, nodes ...string) *module {
+	m.t.Helper()
 	s := &module{c: m.cluster, name: instance, done: make(chan error, 1), conns: newCutter(m.net.dialer(instance))}
-	o := rpcserver.Options{
+	s.server = rpcserver.New(rpcserver.Options{
 		Module: moduleName, Instance: instance, Addresses: m.addresses(nodes), Dial: s.conns.dial,
-		Logger: slog.New(slog.DiscardHandler), DrainTimeout: 5 * time.Second, Connections: len(nodes),
-	}
-	server := rpcserver.New(o)
-	s.server = server
-	rpcserver.HandleRaw(server, "Do", func(ctx context.Context, r *rpcserver.Request) ([]byte, error) {
+		Logger: slog.New(slog.DiscardHandler), DrainTimeout: 5 * time.Second, Connections: len(nodes), Concurrency: 1024,
+	})
+	rpcserver.HandleRaw(s.server, "Do", func(ctx context.Context, r *rpcserver.Request) ([]byte, error) {
 		s.started.Add(1)
 		defer s.finished.Add(1)
+		m.ledger.start(r.Body, instance)
 		return do(ctx, r)
 	}, rpcserver.Idempotent())
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
-	go func() { s.done <- server.Run(ctx) }()
+	go func() { s.done <- s.server.Run(ctx) }()
 	m.ends = append(m.ends, func() {
 		s.stop()
 		<-s.done
+		if started, finished := s.started.Load(), s.finished.Load(); started != finished {
+			m.t.Errorf("%s: %d handlers started, %d finished", instance, started, finished)
+		}
 	})
-	m.wantKnown(moduleName, instance)
 	return s
 }
 
@@ -215,18 +251,15 @@ func (m *mesh) addresses(nodes []string) (all []string) {
 	return all
 }
 
-// wantKnown waits until every node that runs can send calls to an instance.
-func (m *mesh) wantKnown(moduleName, instance string) {
-	m.t.Helper()
-	for name, h := range m.hosts {
-		if h.node != nil {
-			eventually(m.t, instance+" is known at "+name, func() bool { return h.node.HasInstance(moduleName, instance) })
-		}
-	}
+// caller is a client in a story about several nodes.
+type caller struct {
+	*client
+	m    *mesh
+	name string
 }
 
 // clientAt connects a caller to one of the given nodes.
-func (m *mesh) clientAt(name string, nodes ...string) *client {
+func (m *mesh) clientAt(name string, nodes ...string) *caller {
 	m.t.Helper()
 	o := rpcclient.Options{Module: name, Dial: m.net.dialer(name), Logger: slog.New(slog.DiscardHandler)}
 	cl, err := rpcclient.Dial(strings.Join(m.addresses(nodes), ","), o)
@@ -234,5 +267,5 @@ func (m *mesh) clientAt(name string, nodes ...string) *client {
 		m.t.Fatal(err)
 	}
 	m.ends = append(m.ends, func() { cl.Close() })
-	return &client{m.cluster, cl}
+	return &caller{&client{m.cluster, cl}, m, name}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 
 	"github.com/twohop/twohop/internal/testkit"
 )
@@ -34,8 +35,12 @@ type place struct {
 
 // cable is one connection.
 type cable struct {
-	from, to string
+	from, to string   // who dialled whom
 	a, b     net.Conn // b is the accepting host's
+
+	// Guarded by network.mu.
+	pumps int // directions that still carry something
+	left  int // bytes until it breaks, of both directions together; 0: it does not
 }
 
 func newNetwork(memory bool) *network {
@@ -85,7 +90,8 @@ func (n *network) dialer(from string) func(context.Context, string) (net.Conn, e
 	return func(ctx context.Context, address string) (net.Conn, error) { return n.dial(ctx, from, address) }
 }
 
-var errNoHost = errors.New("connection refused")
+// errNoHost is what a machine says on which nothing listens.
+var errNoHost = fmt.Errorf("network: %w", syscall.ECONNREFUSED)
 
 func (n *network) dial(ctx context.Context, from, address string) (net.Conn, error) {
 	n.mu.Lock()
@@ -114,7 +120,7 @@ func (n *network) dial(ctx context.Context, from, address string) (net.Conn, err
 		return nil, err
 	}
 	ours, near := testkit.Pipe(testkit.PipeOptions{})
-	c := &cable{from: from, to: p.host, a: near, b: far}
+	c := &cable{from: from, to: p.host, a: near, b: far, pumps: 2}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cables[c] = struct{}{}
@@ -131,20 +137,50 @@ func (n *network) pump(c *cable, to, from net.Conn, source, sink string) {
 	for {
 		got, err := from.Read(buffer)
 		n.wait(source, sink)
+		got, breaks := n.spend(c, got)
 		if got > 0 {
 			if _, werr := to.Write(buffer[:got]); werr != nil {
 				err = werr
 			}
 		}
-		if err == nil {
+		if breaks {
+			n.cut(c)
+		}
+		if err == nil && !breaks {
 			continue
 		}
 		half, ok := to.(interface{ CloseWrite() error })
 		if !errors.Is(err, io.EOF) || !ok || half.CloseWrite() != nil {
 			n.cut(c)
 		}
+		n.through(c)
 		return
 	}
+}
+
+// through notes that one direction of a cable has ended. A cable of which both have is no more.
+func (n *network) through(c *cable) {
+	n.mu.Lock()
+	c.pumps--
+	over := c.pumps == 0
+	n.mu.Unlock()
+	if over {
+		n.cut(c)
+	}
+}
+
+// spend returns how many of some bytes a cable still carries, and whether it breaks behind them.
+func (n *network) spend(c *cable, bytes int) (carried int, breaks bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if c.left == 0 {
+		return bytes, false
+	}
+	if c.left <= bytes {
+		return c.left, true
+	}
+	c.left -= bytes
+	return bytes, false
 }
 
 // wait returns when the way is free.
@@ -162,6 +198,16 @@ func (n *network) cut(c *cable) {
 	n.mu.Lock()
 	delete(n.cables, c)
 	n.mu.Unlock()
+}
+
+// breakAfter has every connection between two hosts break when so many more bytes have crossed, at least 1: in the middle of
+// a frame, most likely.
+func (n *network) breakAfter(a, b string, bytes int) {
+	for _, c := range n.between(a, b) {
+		n.mu.Lock()
+		c.left = bytes
+		n.mu.Unlock()
+	}
 }
 
 // block holds up what goes from one host to another.
