@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -43,12 +44,15 @@ type feud struct {
 func (d *directory) resolveLocked(e *edit, n *name) {
 	claimed := n.entry != nil
 	best := n.bestLocked()
-	if best != nil && best.routeLocked() != nil {
-		n.takeLocked(e, best.reg.UUID)
-		d.tellLocked(e, n, best)
-	}
-	if n.entry = nil; best != nil {
-		n.entry = n.buildLocked(d, best.reg.UUID)
+	n.entry = nil
+	if best != nil {
+		uuid := best.reg.UUID
+		sessions := n.sessionsLocked(uuid)
+		if best.routeLocked() != nil {
+			n.takeLocked(e, uuid)
+			d.tellLocked(e, n, sessions)
+		}
+		n.entry = n.buildLocked(d, uuid, sessions)
 	}
 	switch {
 	case best != nil:
@@ -121,10 +125,27 @@ func (f *feud) forget(now time.Duration) {
 	f.taken = slices.DeleteFunc(f.taken, func(at time.Duration) bool { return now-at >= takeoverWindow })
 }
 
-// tellLocked collects the sessions of this node that have lost the name to best, or to a newer one of their own process.
-func (d *directory) tellLocked(e *edit, n *name, best *claim) {
+// sessionsLocked returns the sessions of a process that count: the newest one on each node. Nodes number theirs upwards.
+func (n *name) sessionsLocked(uuid string) []*claim {
+	var sessions []*claim
 	for _, c := range n.claims {
-		if c.home == nil || c.reg.UUID == best.reg.UUID && !n.supersededLocked(c) {
+		if c.reg.UUID == uuid {
+			sessions = append(sessions, c)
+		}
+	}
+	if len(sessions) > 1 {
+		slices.SortFunc(sessions, func(a, b *claim) int {
+			return cmp.Or(cmp.Compare(a.owner.node, b.owner.node), cmp.Compare(b.reg.Session, a.reg.Session))
+		})
+		sessions = slices.CompactFunc(sessions, func(a, b *claim) bool { return a.owner == b.owner })
+	}
+	return sessions
+}
+
+// tellLocked collects the sessions of this node that have lost the name: all but those that count.
+func (d *directory) tellLocked(e *edit, n *name, sessions []*claim) {
+	for _, c := range n.claims {
+		if c.home == nil || slices.Contains(sessions, c) {
 			continue
 		}
 		if _, known := d.told[c.reg.Session]; !known {
@@ -134,35 +155,20 @@ func (d *directory) tellLocked(e *edit, n *name, best *claim) {
 	}
 }
 
-// supersededLocked reports whether the same process has a newer session on the same node. Nodes number theirs upwards.
-func (n *name) supersededLocked(c *claim) bool {
-	return slices.ContainsFunc(n.claims, func(other *claim) bool {
-		return other.owner == c.owner && other.reg.UUID == c.reg.UUID && other.reg.Session > c.reg.Session
-	})
-}
-
-// buildLocked makes the entry of a name that a process has.
-func (n *name) buildLocked(d *directory, uuid string) *entry {
-	en := &entry{name: n, held: n.feud != nil && n.feud.until > 0}
-	weight, since, own := uint32(0), time.Duration(0), 0
-	for _, c := range n.claims {
-		if c.reg.UUID != uuid || n.supersededLocked(c) {
+// buildLocked makes the entry of a name that a process has over these sessions.
+func (n *name) buildLocked(d *directory, uuid string, sessions []*claim) *entry {
+	en := &entry{name: n, held: n.feud != nil && n.feud.until > 0, paths: make([]path, len(sessions))}
+	weight, since := uint32(0), sessions[0].reg.Since
+	for i, c := range sessions {
+		since, weight = min(since, c.reg.Since), max(weight, c.reg.Weight)
+		en.paths[i].claim = c
+		if c.reg.Draining {
 			continue
 		}
-		if len(en.paths) == 0 || c.reg.Since < since {
-			since = c.reg.Since
-		}
-		weight = max(weight, c.reg.Weight)
-		p := path{claim: c}
-		if !c.reg.Draining {
-			p.via = c.routeLocked()
-		}
-		en.paths = append(en.paths, p)
-		if p.via != nil {
-			own++
+		if en.paths[i].via = c.routeLocked(); en.paths[i].via != nil {
+			en.usable++
 		}
 	}
-	en.usable = own
 	n.sortLocked(d.self.node, en.paths)
 	en.reg = en.paths[0].claim.reg
 	en.methods = en.reg.Methods

@@ -122,3 +122,101 @@ func settleRest(h *house, o *answers, c *Call, life uint64, release func() (Tick
 	h.r.due(&h.b, c, life) // over: it must not touch the call that takes its place
 	h.r.Cancel(&h.b, c, life, wire.Cancelled)
 }
+
+// TestCallsWhileTheMeshChanges lets nodes come, say, change and go while calls go their ways and end in all manners. Every
+// call is answered once, and nothing is left.
+func TestCallsWhileTheMeshChanges(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	h := newHouse(t, Options{Try: func(owners []string) []string { return owners }})
+	type sent struct {
+		to *fakeTarget
+		id uint64
+	}
+	const calls, callers = 10_000, 2
+	queue := make(chan sent, 4*calls) // one who ends an attempt may make the next: nobody may wait
+	links := []*neighbour{}
+	for _, node := range []string{"b", "c", "d"} {
+		n := h.neighbour(node)
+		n.onSend = func(id uint64) { queue <- sent{n.fakeTarget, id} }
+		links = append(links, n)
+	}
+	done := make(chan struct{})
+	var all, work sync.WaitGroup
+	origins := make([][]*answers, callers)
+	for w := range callers {
+		work.Go(func() {
+			b, rnd := Batch{Now: h.now}, rand.New(rand.NewPCG(seed, uint64(w)))
+			for range calls / callers {
+				o := &answers{}
+				origins[w] = append(origins[w], o)
+				h.r.Submit(&b, h.fill(o, callSpec{method: "Move", edit: func(r *wire.Request) {
+					if rnd.IntN(4) == 0 {
+						r.Instance = []byte("one")
+					}
+				}}), 1)
+			}
+		})
+	}
+	for w := range 2 { // the ends of attempts
+		all.Go(func() {
+			b, rnd := Batch{Now: h.now}, rand.New(rand.NewPCG(seed, uint64(10+w)))
+			ends := []End{{Code: wire.OK, Hops: 2}, {Code: wire.StaleRoute, Hops: 2}, {Code: wire.Draining, Hops: 2}, {Code: wire.ConnectionLost, Unsent: true}, {Code: wire.ConnectionLost}, {Code: wire.Overloaded, Hops: 2}}
+			for s := range queue {
+				if ticket, ok := s.to.slots.Release(s.id); ok {
+					e := ends[rnd.IntN(len(ends))]
+					h.r.End(&b, ticket, &e)
+				}
+			}
+		})
+	}
+	all.Go(func() { // the mesh
+		rnd := rand.New(rand.NewPCG(seed, 20))
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			n := links[rnd.IntN(len(links))]
+			switch rnd.IntN(6) {
+			case 0:
+				h.r.Connect(n.node, n)
+			case 1:
+				h.r.Disconnect(n.node, n)
+			case 2:
+				h.r.Forget(n.node)
+			case 3:
+				h.r.HeldDown("pay", "one")
+				h.r.Registry(h.now)
+				if err := h.r.ConsistencyCheck(); err != nil {
+					t.Error(err)
+				}
+			default:
+				n.serve([]string{"one", "two", "three"}[rnd.IntN(3)], func(r *Registration) {
+					r.Session, r.Draining = r.Session%8, rnd.IntN(5) == 0
+				})
+			}
+		}
+	})
+	work.Wait()
+	close(done)
+	for in := int64(1); in > 0; in, _ = h.r.InFlight() {
+		runtime.Gosched()
+	}
+	close(queue)
+	all.Wait()
+	codes := map[wire.Code]int{}
+	for _, list := range origins {
+		for i, o := range list {
+			if n := o.count(); n != 1 {
+				t.Fatalf("call %d has %d answers", i, n)
+			}
+			codes[o.got[0].Code]++
+		}
+	}
+	if codes[wire.OK] == 0 || codes[wire.ConnectionLost] == 0 || h.r.Counters().Reroutes.Load() == 0 {
+		t.Errorf("%v: the calls did not meet the changes", codes)
+	}
+	h.check()
+}

@@ -520,8 +520,13 @@ func BenchmarkForward(b *testing.B) {
 	h := newHouse(b, Options{})
 	one := &countingTarget{h: h}
 	h.r.Register(&Registration{Session: 1, Module: "pay", Instance: "one", UUID: "u", Methods: NewMethods(map[string]Contract{"Move": {}})}, one)
+	h.forward(b, one, "pay")
+}
+
+// forward makes calls of a module's Move that go to a target, and answers them.
+func (h *house) forward(b *testing.B, to *countingTarget, module string) {
 	o := &lastCode{}
-	req := wire.Request{Module: []byte("pay"), Method: []byte("Move")}
+	req := wire.Request{Module: []byte(module), Method: []byte("Move")}
 	stamp := wire.AppendInvoker(nil, "web", "web-1", "127.0.0.1", "a", 9)
 	f := wire.Frame{Kind: wire.KindRequest, CallID: 42, Header: req.Append(nil), Body: make([]byte, 128)}
 	ok := End{Code: wire.OK, Hops: 1, Body: make([]byte, 128)}
@@ -533,8 +538,11 @@ func BenchmarkForward(b *testing.B) {
 			b.Fatal(err)
 		}
 		h.r.Submit(&h.b, c, 1)
-		ticket, _ := one.slots.Release(one.id)
+		ticket, _ := to.slots.Release(to.id)
 		h.r.End(&h.b, ticket, &ok)
+	}
+	if o.code != wire.OK {
+		b.Errorf("the last answer is %v", o.code)
 	}
 }
 
