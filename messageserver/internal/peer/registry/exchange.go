@@ -109,7 +109,7 @@ type Exchange struct {
 // used any more.
 func NewExchange(own *Own, view *View, o Options, known Known, now time.Duration) *Exchange {
 	x := &Exchange{own: own, view: view, opts: o.withDefaults(), beatAt: now, patience: 1}
-	x.pulse.anythingAt, x.pulse.heardAt, x.pulse.confirmedAt = now, now, now
+	x.pulse.anythingAt, x.pulse.heardAt = now, now
 	x.moveCursor(known.Mark)
 	if known.Mark == own.mark && known.Digest != own.digest {
 		x.counters.Mismatches++
@@ -233,7 +233,7 @@ func (x *Exchange) State(now time.Duration) State {
 	switch silence := now - x.pulse.anythingAt; {
 	case silence > dead:
 		return Dead
-	case now-x.pulse.confirmedAt > dead:
+	case x.pulse.oldestUnanswered(now) > dead:
 		if silence > 2*x.opts.Heartbeat {
 			return Dead // who says nothing confirms nothing
 		}

@@ -2,8 +2,8 @@ package registry
 
 import "time"
 
-// pulseMemory is of how many of our last heartbeats the time is known.
-const pulseMemory = 32
+// pulseMemory is of how many of our last heartbeats the time is known: of more than a patient node waits for.
+const pulseMemory = 64
 
 // pulse is who heard whom, and when.
 type pulse struct {
@@ -14,9 +14,8 @@ type pulse struct {
 	heardAt    time.Duration // when it came
 	anythingAt time.Duration // when anything came
 
-	confirmed   uint64        // the last of ours that they say they heard
-	confirmedAt time.Duration // when they first said so
-	rtt         time.Duration // 0 is not known yet
+	confirmed uint64        // the last of ours that they say they heard
+	rtt       time.Duration // 0 is not known yet
 }
 
 // beat returns the sequence of a heartbeat of ours that leaves now.
@@ -33,7 +32,7 @@ func (p *pulse) hear(sequence, confirms uint64, ago, now time.Duration) (isNew b
 	}
 	p.heard, p.heardAt = sequence, now
 	if confirms > p.confirmed {
-		p.confirmed, p.confirmedAt = confirms, now
+		p.confirmed = confirms
 		if p.sent-confirms < pulseMemory {
 			p.rtt = max(now-p.sentAt[confirms%pulseMemory]-ago, 0)
 		}

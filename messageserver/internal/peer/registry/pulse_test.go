@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twohop/twohop/messageserver/internal/router"
+	"github.com/twohop/twohop/proto/pb"
 	"github.com/twohop/twohop/proto/wire"
 )
 
@@ -65,6 +66,41 @@ func TestWhoIsSilentAndWhoIsDeaf(t *testing.T) {
 			p.wantUp()
 		})
 	}
+}
+
+// TestWhoPausesIsNotDeaf: where both beat at the same moment, a heartbeat may confirm the one before the last, and the one after
+// a pause may, too. That is no reason to give up a link before one of ours is unanswered for as long as silence may last.
+func TestWhoPausesIsNotDeaf(t *testing.T) {
+	p := newPair(t)
+	p.pass(10 * time.Second)
+	beat := func(from, to *end) {
+		t.Helper()
+		if _, err := to.x.Take(wire.KindHeartbeat, encoded(t, from.x.nextHeartbeat(p.now)), p.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	beat(p.a, p.b)
+	beat(p.b, p.a) // confirms what a has just said
+	p.now += time.Second
+	beat(p.b, p.a) // before it hears what a says now, and then it pauses
+	fromA := []*pb.Heartbeat{p.a.x.nextHeartbeat(p.now)}
+	for range 2 {
+		p.now += time.Second
+		fromA = append(fromA, p.a.x.nextHeartbeat(p.now))
+	}
+	beat(p.b, p.a) // it runs again, and has not read yet
+	for _, h := range fromA {
+		if _, err := p.b.x.Take(wire.KindHeartbeat, encoded(t, h), p.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.now += 900 * time.Millisecond
+	if err := p.a.x.Err(p.now); err != nil {
+		t.Errorf("after a pause of 2 s: %v", err)
+	}
+	p.now += 100 * time.Millisecond
+	beat(p.b, p.a)
+	p.wantUp()
 }
 
 func TestTheRoundTripIsMeasured(t *testing.T) {
