@@ -220,8 +220,8 @@ func (l *link) leaveLocked(within time.Duration, cause error) (was bool) {
 
 // verdictLocked is why a link ended: where the other side did not hear this one, it may well be the first to close.
 func (l *link) verdictLocked(now time.Duration, cause error) error {
-	x := l.exchange
-	if x != nil && causeOf(cause) == "network" && x.OldestUnanswered(now) > slowAnswer && x.Silence(now) <= 2*l.peers.opts.Heartbeat {
+	x, two := l.exchange, 2*l.peers.opts.Heartbeat
+	if x != nil && causeOf(cause) == "network" && x.OldestUnanswered(now) > two && x.Silence(now) <= two {
 		return registry.ErrOneWay
 	}
 	return cause
