@@ -150,9 +150,6 @@ func (x *Exchange) Next(now time.Duration) (kind wire.Kind, m proto.Message, ok 
 	case x.rewind != nil && now >= x.rewindAt:
 		x.grant(now)
 	}
-	if x.transfer != nil && x.transfer.to.Incarnation != x.own.mark.Incarnation {
-		x.transfer = nil // we have raised our incarnation
-	}
 	if x.transfer == nil {
 		if x.cursor == x.own.mark {
 			return 0, nil, false

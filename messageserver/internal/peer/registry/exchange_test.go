@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/twohop/twohop/messageserver/internal/router"
 	"github.com/twohop/twohop/proto/pb"
 	"github.com/twohop/twohop/proto/wire"
@@ -192,6 +194,13 @@ func TestPartsHaveBounds(t *testing.T) {
 		header := encoded(t, m)
 		if s, is := m.(*pb.Snapshot); is {
 			n := len(s.GetEntries())
+			brought := make(map[uint64]bool)
+			for _, c := range s.GetContracts() {
+				if brought[c.GetHash()] {
+					t.Errorf("a part brings contract %016x twice", c.GetHash())
+				}
+				brought[c.GetHash()] = true
+			}
 			if n > maxPuts || len(header) > maxMessage || len(header) > partSize+256 && n != 1 || n == 0 {
 				t.Errorf("a part of %d entries and %d bytes", n, len(header))
 			}
@@ -239,7 +248,6 @@ func TestAStaleRouteMakesANodeAsk(t *testing.T) {
 	p.wantSame()
 
 	before := p.b.x.Counters().ResyncsSent
-	beats := p.a.sent[wire.KindHeartbeat]
 	for range 100 {
 		p.b.x.Doubt(p.now)
 		p.talk()
@@ -249,14 +257,135 @@ func TestAStaleRouteMakesANodeAsk(t *testing.T) {
 		t.Errorf("asked %d times within a second", asked)
 	}
 	p.talk()
+	beats := p.a.sent[wire.KindHeartbeat]
 	p.b.x.Doubt(p.now)
 	p.talk()
 	if asked := p.b.x.Counters().ResyncsSent - before; asked != 1 {
 		t.Errorf("asked %d times after a second", asked)
 	}
-	if n := p.a.sent[wire.KindHeartbeat] - beats; n == 0 {
-		t.Error("who has everything was told nothing")
+	if n := p.a.sent[wire.KindHeartbeat] - beats; n != 1 {
+		t.Errorf("who has everything got %d heartbeats that prove it", n)
 	}
+}
+
+// TestGapsAreAskedForOnce: however many deltas come that do not fit, one RESYNC leaves in 200 ms, or in a round trip.
+func TestGapsAreAskedForOnce(t *testing.T) {
+	p := newPair(t)
+	p.talk()
+	flood := func(d time.Duration) (asked int) {
+		for end := p.now + d; p.now < end; p.now += 10 * time.Millisecond {
+			delta := &pb.Delta{Incarnation: 100, FromVersion: 7, ToVersion: 8, Last: true, Digest: make([]byte, 16)}
+			if _, err := p.b.x.Take(wire.KindDelta, encoded(t, delta), p.now); err != nil {
+				t.Fatal(err)
+			}
+			for kind, _, ok := p.b.x.Next(p.now); ok; kind, _, ok = p.b.x.Next(p.now) {
+				if kind == wire.KindResync {
+					asked++
+				}
+			}
+		}
+		return asked
+	}
+	if asked := flood(time.Second); asked != 5 {
+		t.Errorf("asked %d times in a second", asked)
+	}
+	p.b.x.pulse.rtt = 500 * time.Millisecond
+	flood(time.Second)
+	if asked := flood(2 * time.Second); asked != 4 {
+		t.Errorf("asked %d times in four round trips", asked)
+	}
+}
+
+// TestPartsThatDoNotBelongTogether are thrown away, also where their number would fit.
+func TestPartsThatDoNotBelongTogether(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit         func(parts []*pb.Snapshot)
+		mixed, stale uint64
+		in           bool
+	}{
+		"all of one":              {func([]*pb.Snapshot) {}, 0, 0, true},
+		"one twice":               {func(s []*pb.Snapshot) { s[3] = s[1] }, 0, 1, false},
+		"the first twice":         {func(s []*pb.Snapshot) { s[1] = s[0] }, 2, 1, false},
+		"one of another version":  {func(s []*pb.Snapshot) { s[2].Version++ }, 2, 0, false},
+		"one with another digest": {func(s []*pb.Snapshot) { s[2].Digest = make([]byte, 16) }, 2, 0, false},
+		"one with another count":  {func(s []*pb.Snapshot) { s[2].Count++ }, 2, 0, false},
+		"a session in two":        {func(s []*pb.Snapshot) { s[2].Entries = s[0].GetEntries() }, 2, 0, false},
+		"more than were announced": {func(s []*pb.Snapshot) {
+			for _, p := range s {
+				p.Count = 3
+			}
+		}, 1, 0, false},
+	} {
+		p := newPair(t)
+		p.a.own.Apply([]router.Change{put(p.login(1)), put(p.login(2)), put(p.login(3)), put(p.login(4))})
+		x := p.a.own.transfer(Mark{}, 1)
+		var parts []*pb.Snapshot
+		for !x.done {
+			_, m := x.next(p.now)
+			parts = append(parts, proto.CloneOf(m.(*pb.Snapshot)))
+		}
+		c.edit(parts)
+		for _, s := range parts {
+			if result, err := p.b.x.Take(wire.KindSnapshot, encoded(t, s), p.now); err != nil || result.Mismatch != nil {
+				t.Errorf("%s: %v, %v", name, err, result.Mismatch)
+			}
+		}
+		got := p.b.x.Counters()
+		if got.Mixed != c.mixed || got.Stale != c.stale || p.b.x.in != c.in || p.b.x.ask != (c.mixed > 0) || (p.b.view.Count() == 4) != c.in {
+			t.Errorf("%s: %+v, in %v", name, got, p.b.x.in)
+		}
+	}
+}
+
+// TestTheWholeIsVerified: a transfer that does not lead to what it says is thrown away, and everything is asked for.
+func TestTheWholeIsVerified(t *testing.T) {
+	for name, edit := range map[string]func(s *pb.Snapshot, d *pb.Delta){
+		"digest": func(s *pb.Snapshot, d *pb.Delta) { s.Digest[0]++; d.Digest[0]++ },
+		"count":  func(s *pb.Snapshot, d *pb.Delta) { s.Count++; d.Count++ },
+		"entry":  func(s *pb.Snapshot, d *pb.Delta) { s.Entries[0].Weight++; d.Put[0].Weight++ },
+	} {
+		p := newPair(t)
+		p.a.own.Apply([]router.Change{put(p.login(1))})
+		_, s := p.a.own.transfer(Mark{}, 9).next(p.now)
+		_, d := p.a.own.transfer(Mark{100, 0}, 9).next(p.now)
+		snapshot, delta := proto.CloneOf(s.(*pb.Snapshot)), proto.CloneOf(d.(*pb.Delta))
+		edit(snapshot, delta)
+		for _, m := range []message{{wire.KindSnapshot, encoded(t, snapshot)}, {wire.KindDelta, encoded(t, delta)}} {
+			result, err := p.b.x.Take(m.kind, m.header, p.now)
+			if err != nil || result.Mismatch == nil || len(result.Changes) > 0 || p.b.view.Count() != 0 || p.b.view.Mark() != (Mark{100, 0}) {
+				t.Errorf("%s of a %s: %v, %+v", name, m.kind, err, result)
+			}
+			kind, r, _ := p.b.x.Next(p.now)
+			if resync, is := r.(*pb.Resync); !is || resync.GetHaveIncarnation() != 0 {
+				t.Errorf("%s of a %s: the next frame is %s %v", name, m.kind, kind, r)
+			}
+			p.now += time.Second
+		}
+		if c := p.b.x.Counters(); c.Mismatches != 2 || p.b.x.in {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// TestADeltaOfAnotherIncarnationIsAGap, also where its versions would fit.
+func TestADeltaOfAnotherIncarnationIsAGap(t *testing.T) {
+	p := newPair(t)
+	p.a.own.Apply([]router.Change{put(p.login(1))})
+	p.talk()
+	e := p.login(2)
+	digest := p.b.view.Digest().plus(p.b.view.hasher.hash(e))
+	delta := &pb.Delta{
+		Incarnation: 101, FromVersion: 1, ToVersion: 2, Last: true, Count: 2, Digest: digest[:],
+		Put: []*pb.Entry{toEntry(e, p.now)}, Contracts: []*pb.Contract{toContract(charging)},
+	}
+	if _, err := p.b.x.Take(wire.KindDelta, encoded(t, delta), p.now); err != nil {
+		t.Fatal(err)
+	}
+	if c := p.b.x.Counters(); c.Gaps != 1 || p.b.view.Mark() != (Mark{100, 1}) {
+		t.Errorf("%v, %+v", p.b.view.Mark(), c)
+	}
+	p.pass(time.Second)
+	p.wantSame()
 }
 
 // TestAskingTooOftenIsGrantedLater: the cost of a RESYNC is bounded, whoever sends them.

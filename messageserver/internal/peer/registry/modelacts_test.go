@@ -44,6 +44,13 @@ func (w *world) act() {
 			n.paused = w.now + time.Duration(w.rnd.IntN(6000))*time.Millisecond
 			w.tracef("%s pauses until %v", n.name, n.paused)
 		}
+	case dice < 95:
+		if n := w.pick(); n != nil {
+			n.kept++
+			n.own.Reincarnate(n.kept)
+			n.remember()
+			w.tracef("%s raises itself to %v", n.name, n.own.Mark())
+		}
 	default:
 		if a, b := w.two(); a.running() {
 			a.call(b)

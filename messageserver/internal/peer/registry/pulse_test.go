@@ -54,7 +54,16 @@ func TestWhoIsSilentAndWhoIsDeaf(t *testing.T) {
 			}
 			step(c.dead - 100*time.Millisecond)
 			p.wantUp()
-			step(1200 * time.Millisecond)
+			step(200 * time.Millisecond)
+			for _, e := range []struct {
+				x    *Exchange
+				want error
+			}{{p.a.x, c.ofA}, {p.b.x, c.ofB}} {
+				if err := e.x.Err(p.now); errors.Is(e.want, ErrSilent) && !errors.Is(err, ErrSilent) {
+					t.Errorf("after %v of silence: %v", e.x.Silence(p.now), err)
+				}
+			}
+			step(time.Second)
 			if got := p.a.x.State(p.now).String() + ", " + p.b.x.State(p.now).String(); got != c.aAndBStand {
 				t.Errorf("a and b are %s, %v after the last word", got, p.now-heartbeat)
 			}
@@ -169,5 +178,24 @@ func TestAHeartbeatSaysWhatItsNodeKnows(t *testing.T) {
 	p.talk()
 	if heard := p.b.x.Heard(); !reflect.DeepEqual(heard, said) {
 		t.Errorf("heard %+v", heard)
+	}
+}
+
+func TestAnOldHeartbeatSaysNothing(t *testing.T) {
+	p := newPair(t)
+	p.a.x.Tick(p.now, Info{MembershipHash: 1}, 1)
+	_, m, _ := p.a.x.Next(p.now)
+	old := encoded(t, m)
+	p.a.x.Tick(p.now, Info{MembershipHash: 2}, 1)
+	p.a.x.beatAt = p.now
+	p.talk()
+	p.pass(time.Second)
+	confirmed := p.b.x.pulse
+	if _, err := p.b.x.Take(wire.KindHeartbeat, old, p.now); err != nil {
+		t.Fatal(err)
+	}
+	confirmed.anythingAt = p.now
+	if c := p.b.x.Counters(); c.Stale != 1 || p.b.x.Heard().MembershipHash == 1 || p.b.x.pulse != confirmed {
+		t.Errorf("%+v, %+v", c, p.b.x.Heard())
 	}
 }
