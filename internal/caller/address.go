@@ -94,13 +94,25 @@ func (c *Client) prefer(s *Session, nodes []*pb.Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.addresses.rememberLocked(ways)
-	s.path.hints = nil
+	var hints []string
 	for _, w := range ways {
 		if w.address != s.address && (s.node == "" || w.node != s.node) {
-			s.path.hints = append(s.path.hints, w.address)
+			hints = append(hints, w.address)
 		}
 	}
+	if s.order == 0 { // nodes that let nobody in and name each other must not be asked for ever
+		hints = slices.DeleteFunc(hints, func(a string) bool { return s.path.tried[a] })
+	}
+	s.path.hintLocked(hints)
 	c.changedLocked()
+}
+
+// hintLocked has addresses tried next, also if they failed in this round: somebody says that it is worth it.
+func (p *path) hintLocked(addresses []string) {
+	p.hints = addresses
+	for _, a := range addresses {
+		delete(p.tried, a)
+	}
 }
 
 // knownLocked returns the addresses that may be dialed: the given ones and those that are told, each once. While no session
@@ -215,7 +227,7 @@ func (c *Client) elsewhere(cl *call, s *Session, try []string) bool {
 	}
 	c.addresses.moved, c.addresses.everMoved = now, true
 	if try != nil || len(s.path.hints) == 0 {
-		s.path.hints = others
+		s.path.hintLocked(others)
 	}
 	c.leaveLocked(s)
 	return true

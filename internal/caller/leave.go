@@ -18,7 +18,9 @@ func (c *Client) leave(s *Session, g *pb.Goaway) {
 	if s.leaving {
 		return
 	}
-	s.superseded = Code(g.GetCode()) == CodeReplaced && c.twiceLocked(s)
+	if s.superseded = Code(g.GetCode()) == CodeReplaced && c.twiceLocked(s); s.superseded && c.newest[s.node] == s.order {
+		delete(c.newest, s.node) // the node has kept an older one
+	}
 	s.goaway = &Error{
 		Class: Code(g.GetCode()).Class(), Code: Code(g.GetCode()), Node: s.node,
 		Message:    "the node closes the session" + separated(g.GetMessage()),

@@ -203,7 +203,7 @@ func (p *peer) welcome(final []byte) {
 		Version: 1, ScramServerFinal: final, Node: n.name, Mesh: "test", Session: p.number<<8 | uint64(n.name[0]),
 		Stamp: stamp, Limits: n.limits, Nodes: n.knows,
 	})
-	if n.policy {
+	if n.policy && p.login.GetRole() != pb.Role_ROLE_CALLER {
 		p.tell(wire.KindPolicy, &pb.Policy{Epoch: 1, Version: p.number})
 	}
 	select {

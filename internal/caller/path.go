@@ -17,6 +17,7 @@ type path struct {
 
 	// Owned by run.
 	failures int             // rounds since a session lasted
+	brief    int             // sessions since one lasted
 	spread   time.Duration   // the next dial comes later by at most so much, at random
 	refusal  *Error          // of this round: why a node refused the login for good
 	old      []chan struct{} // successors that sessions which were left wait for
@@ -39,6 +40,7 @@ const (
 	spreadNews  = time.Second            // at most, before an address is tried that many have been waiting for
 	refusedMin  = 5 * time.Second        // before a node that refused for good is asked again
 	settled     = time.Second            // a session that lasted so long was a success
+	briefMax    = 2                      // sessions in a row that did not last, before the next dial waits
 	flushAgain  = 5 * time.Millisecond
 )
 
@@ -156,22 +158,8 @@ func (p *path) after(ctx context.Context, s *Session, lasted bool) bool {
 	ended := s.hasEnded()
 	c.mu.Lock()
 	c.unusableLocked(s)
-	goaway := s.goaway
-	closed, stopping := c.closed, c.stopping
-	p.aim, p.node = "", ""
-	if lasted {
-		p.failures, p.nearby = 0, false
-		clear(p.tried)
-	}
-	if goaway != nil && goaway.RetryAfter > 0 {
-		now := c.clock.Now()
-		c.addresses.restLocked(s.address, now, now+goaway.RetryAfter)
-	}
-	c.failedLocked(append(c.addressesLocked(s.node), s.address), false)
-	if !ended {
-		delete(p.tried, s.address) // tried after the others: behind it may be more than one node
-	}
-	c.kickLocked() // this path may have taken the kick, and sends nothing any more
+	p.releaseLocked(s, ended, lasted)
+	goaway, closed, stopping := s.goaway, c.closed, c.stopping
 	c.mu.Unlock()
 	if closed || ctx.Err() != nil {
 		s.close()
@@ -179,7 +167,6 @@ func (p *path) after(ctx context.Context, s *Session, lasted bool) bool {
 		return false
 	}
 	if ended {
-		p.spread = spreadLoss
 		s.tellEnd()
 	} else {
 		successor := make(chan struct{})
@@ -187,8 +174,7 @@ func (p *path) after(ctx context.Context, s *Session, lasted bool) bool {
 		c.running.Add(1)
 		go s.retire(ctx, successor)
 	}
-	switch {
-	case goaway != nil && goaway.Code == CodeReplaced && !s.superseded:
+	if goaway != nil && goaway.Code == CodeReplaced && !s.superseded {
 		c.replace(goaway)
 		c.opts.Logger.Error("session replaced", "node", s.node, "address", s.address, "error", goaway)
 		p.set(StateReplaced, s.address, nil, goaway)
@@ -196,6 +182,32 @@ func (p *path) after(ctx context.Context, s *Session, lasted bool) bool {
 	}
 	p.set(StateWaiting, s.address, nil, s.cause())
 	return !stopping || p.over()
+}
+
+// releaseLocked begins the search for the session after s.
+func (p *path) releaseLocked(s *Session, ended, lasted bool) {
+	c := p.client
+	p.aim, p.node = "", ""
+	p.brief++
+	if lasted {
+		p.failures, p.brief, p.nearby = 0, 0, false
+		clear(p.tried)
+	}
+	switch {
+	case p.brief > briefMax:
+		p.spread = spreadNews
+	case ended:
+		p.spread = spreadLoss
+	}
+	if s.goaway != nil && s.goaway.RetryAfter > 0 {
+		now := c.clock.Now()
+		c.addresses.restLocked(s.address, now, now+s.goaway.RetryAfter)
+	}
+	c.failedLocked(append(c.addressesLocked(s.node), s.address), false)
+	if !ended {
+		delete(p.tried, s.address) // tried after the others: behind it may be more than one node
+	}
+	c.kickLocked() // this path may have taken the kick, and sends nothing any more
 }
 
 // supersede lets the sessions go that were left.

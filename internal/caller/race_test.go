@@ -9,12 +9,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twohop/twohop/proto/pb"
 	"github.com/twohop/twohop/proto/wire"
 )
 
 // TestRacesEndEachCallOnce has answers (also late and twice), refusals, cancels, deadlines, lost and left connections race
 // over many calls. Each ends once, with its own answer, and says nothing that the nodes know to be untrue.
 func TestRacesEndEachCallOnce(t *testing.T) {
+	t.Run("one session", func(t *testing.T) { raceCalls(t, func(*Options) {}) })
+	t.Run("two sessions", func(t *testing.T) {
+		raceCalls(t, func(o *Options) { o.Server, o.Connections, o.Login.Role = idleServer{}, 2, pb.Role_ROLE_BOTH })
+	})
+}
+
+func raceCalls(t *testing.T, change func(*Options)) {
 	calls := 20_000
 	if testing.Short() {
 		calls = 4_000
@@ -53,12 +61,15 @@ func TestRacesEndEachCallOnce(t *testing.T) {
 			case n < 96:
 				p.goaway(wire.Draining)
 				respond()
+			case n < 98:
+				p.reply(f, wire.NoRoute, &pb.ResponseHeader{Node: p.node.name, Try: []string{"alpha", "beta", "gamma"}}, "")
 			}
 		}
 		for _, name := range []string{"alpha", "beta", "gamma"} {
-			m.node(name, name+":1").answer = answer
+			n := m.node(name, name+":1")
+			n.answer, n.policy = answer, true
 		}
-		alice := m.client("alpha:1,beta:1,gamma:1", func(o *Options) { o.backoffStep, o.settled = 5*time.Millisecond, 0 })
+		alice := m.client("alpha:1,beta:1,gamma:1", change, func(o *Options) { o.backoffStep, o.settled = 5*time.Millisecond, 0 })
 		random := rand.New(rand.NewPCG(seed, 1))
 		var all sync.WaitGroup
 		turns := make(chan struct{}, 64)
@@ -119,14 +130,20 @@ func TestRacesEndEachCallOnce(t *testing.T) {
 
 // TestStartAndStop closes clients at random moments of their calls.
 func TestStartAndStop(t *testing.T) {
-	for range 200 {
+	for i := range 200 {
 		story(t, func(t *testing.T, m *mesh) {
-			m.node("alpha", "alpha:1").answer = func(p *peer, f *wire.Frame) {
-				if rand.IntN(4) > 0 {
-					echo(p, f)
+			for _, n := range m.town("alpha", "beta") {
+				n.answer = func(p *peer, f *wire.Frame) {
+					if rand.IntN(4) > 0 {
+						echo(p, f)
+					}
 				}
 			}
-			alice := m.client("alpha:1")
+			start := m.client
+			if i%2 == 0 {
+				start = m.server
+			}
+			alice := start("alpha:1")
 			var all sync.WaitGroup
 			for range 8 {
 				all.Go(func() {
@@ -141,7 +158,12 @@ func TestStartAndStop(t *testing.T) {
 			}
 			time.Sleep(rand.N(50 * time.Millisecond)) // sleeps: in story's bubble, time is virtual
 			for range 2 {
-				all.Go(alice.Close)
+				all.Go(func() {
+					if i%4 == 0 {
+						alice.Drain(t.Context())
+					}
+					alice.Close()
+				})
 			}
 			all.Wait()
 			wantConsistent(t, alice)
