@@ -154,7 +154,7 @@ func (a *caller) crowd(n int, method string, size int, opts ...rpcclient.CallOpt
 	for range n {
 		call := &inFlight{}
 		call.name, call.body = a.m.ledger.named(a.name, size)
-		call.pending = a.Go(context.Background(), method, call.body, &call.answer, append([]rpcclient.CallOption{rpcclient.Timeout(long)}, opts...)...)
+		call.pending = a.via.Go(context.Background(), method, call.body, &call.answer, append([]rpcclient.CallOption{rpcclient.Timeout(long)}, opts...)...)
 		c.calls = append(c.calls, call)
 	}
 	return c
@@ -260,7 +260,7 @@ func (s *stream) work() {
 		}
 		name, body := m.ledger.named(s.caller.name, s.size)
 		s.busy.Add(1)
-		answer, err := s.caller.CallRaw(m.ctx, s.method, body, s.opts...)
+		answer, err := s.caller.via.CallRaw(m.ctx, s.method, body, s.opts...)
 		s.busy.Add(-1)
 		if err == nil && !bytes.Equal(answer, body) {
 			m.t.Errorf("%s was answered %.40q", name, answer)
@@ -318,12 +318,12 @@ func (s *stream) wantUnharmed() {
 	}
 }
 
-// wantTwoHops makes a call and wants it to cross the given nodes and no others.
+// wantPath makes a call and wants it to cross the given nodes and no others.
 func (a *caller) wantPath(method string, nodes ...string) {
 	a.m.t.Helper()
 	var r rpcclient.Receipt
 	name, body := a.m.ledger.named(a.name, 0)
-	answer, err := a.CallRaw(a.m.ctx, method, body, rpcclient.WantReceipt(&r))
+	answer, err := a.via.CallRaw(a.m.ctx, method, body, rpcclient.WantReceipt(&r))
 	a.m.ledger.end(name, err)
 	var crossed []string
 	for _, hop := range r.Hops {

@@ -251,14 +251,18 @@ func (m *mesh) addresses(nodes []string) (all []string) {
 	return all
 }
 
-// caller is a client in a story about several nodes.
+// caller is who calls in a story about several nodes.
 type caller struct {
-	*client
-	m    *mesh
-	name string
+	*client // nil of a resident
+	m       *mesh
+	name    string
+	via     interface {
+		CallRaw(ctx context.Context, method string, body []byte, opts ...rpcclient.CallOption) ([]byte, error)
+		Go(ctx context.Context, method string, in, out any, opts ...rpcclient.CallOption) *rpcclient.Pending
+	}
 }
 
-// clientAt connects a caller to one of the given nodes.
+// clientAt connects a caller to one of the given nodes. It moves to others that a node tells it to try.
 func (m *mesh) clientAt(name string, nodes ...string) *caller {
 	m.t.Helper()
 	o := rpcclient.Options{Module: name, Dial: m.net.dialer(name), Logger: slog.New(slog.DiscardHandler)}
@@ -267,5 +271,27 @@ func (m *mesh) clientAt(name string, nodes ...string) *caller {
 		m.t.Fatal(err)
 	}
 	m.ends = append(m.ends, func() { cl.Close() })
-	return &caller{&client{m.cluster, cl}, m, name}
+	return &caller{&client{m.cluster, cl}, m, name, cl}
+}
+
+// residentAt returns a caller that stays where it is as long as its node runs: a module that is called, too.
+func (m *mesh) residentAt(name, node string) *caller {
+	m.t.Helper()
+	s := m.serveAtOnly(name, name, echo, node)
+	return &caller{m: m, name: name, via: resident{s.server.Client(), m}}
+}
+
+// resident is a server's own client.
+type resident struct {
+	*rpcserver.Client
+	m *mesh
+}
+
+// Go is that of a client.
+func (r resident) Go(ctx context.Context, method string, in, out any, opts ...rpcclient.CallOption) *rpcclient.Pending {
+	p, err := r.Client.Go(ctx, method, in, out, opts...)
+	if err != nil {
+		r.m.t.Fatal(err)
+	}
+	return p
 }

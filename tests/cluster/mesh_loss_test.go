@@ -16,7 +16,7 @@ func TestTheOwnerIsKilledWithCallsInFlight(t *testing.T) {
 		chat := m.serveAt("chat", "chat-1", door.echo, "c")
 		m.serveAt("map", "map-1", echo, "c")
 		m.serveAt("both", "both-1", echo, "b", "c")
-		alice, carol := m.clientAt("alice", "a"), m.clientAt("carol", "c")
+		alice, carol := m.residentAt("alice", "a"), m.residentAt("carol", "c")
 
 		inFlight := alice.crowd(500, "pay.Do", 0)
 		elsewhere := alice.crowd(100, "chat.Do", 0)
@@ -136,7 +136,7 @@ func TestAModuleGoesAndComesBack(t *testing.T) {
 		gate := m.gate()
 		one, two := m.serveAt("pay", "pay-1", gate.echo, "b"), m.serveAt("pay", "pay-2", gate.echo, "c")
 		m.serveAt("chat", "chat-1", echo, "b")
-		alice := m.clientAt("alice", "a")
+		alice := m.residentAt("alice", "a")
 		others := alice.stream(4, "chat.Do", 0)
 		inFlight := alice.crowd(200, "pay.Do", 0)
 		m.wantRunning(200, one, two)

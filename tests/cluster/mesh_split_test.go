@@ -15,7 +15,7 @@ func TestAShortSilenceHarmsNothing(t *testing.T) {
 		gate := m.gate()
 		pay := m.serveAt("pay", "pay-1", gate.echo, "b")
 		m.serveAt("map", "map-1", echo, "b")
-		alice := m.clientAt("alice", "a")
+		alice := m.residentAt("alice", "a")
 		inFlight := alice.crowd(150, "pay.Do", 0)
 		m.wantRunning(150, pay)
 		across := alice.stream(8, "map.Do", 0, rpcclient.Timeout(20*time.Second))
@@ -53,7 +53,7 @@ func TestAFullSplit(t *testing.T) {
 		pay := m.serveAt("pay", "pay-1", gate.echo, "b")
 		m.serveAt("here", "here-1", echo, "a")
 		m.serveAt("there", "there-1", echo, "c")
-		alice, bob := m.clientAt("alice", "a"), m.clientAt("bob", "b")
+		alice, bob := m.residentAt("alice", "a"), m.residentAt("bob", "b")
 		inFlight := alice.crowd(200, "pay.Do", 0)
 		m.wantRunning(200, pay)
 		local, beyond := alice.stream(4, "here.Do", 0), bob.stream(4, "there.Do", 0)
@@ -101,8 +101,7 @@ func TestAPartialSplit(t *testing.T) {
 		only := m.serveAt("only", "only-1", echo, "b")
 		m.serveAt("near", "near-1", echo, "a")
 		m.serveAt("mid", "mid-1", echo, "c")
-		fixed := m.serveAt("fixed", "fixed-1", echo, "a") // whose calls stay where it is logged in
-		alice, dave := m.clientAt("alice", "a"), m.clientAt("dave", "a")
+		alice, dave := m.residentAt("alice", "a"), m.clientAt("dave", "a")
 		inFlight := alice.crowd(200, "pay.Do", 0)
 		m.wantRunning(200, pay)
 		near, mid := alice.stream(4, "near.Do", 0), alice.stream(4, "mid.Do", 0)
@@ -114,7 +113,7 @@ func TestAPartialSplit(t *testing.T) {
 		if y := inFlight.wantEnds(2 * time.Second); y.class[rpcclient.Unknown] != 200 {
 			t.Errorf("the calls at b: %v: want all UNKNOWN", y)
 		}
-		_, err := fixed.server.Client().CallRaw(m.ctx, "only.Do", []byte("lost"))
+		_, err := alice.via.CallRaw(m.ctx, "only.Do", []byte("lost"))
 		e := wantCode(t, err, rpcclient.CodeNoRoute)
 		if !errors.Is(err, rpcclient.ErrNotExecuted) || e.Node != "a" || !slices.Equal(e.Try, []string{"c"}) {
 			t.Errorf("%v: want NOT_EXECUTED by node a with c to try", err)
@@ -138,7 +137,7 @@ func TestAPartialSplit(t *testing.T) {
 		m.net.heal("a", "b")
 		gate.opens()
 		m.wantUp()
-		if got, err := fixed.server.Client().CallRaw(m.ctx, "only.Do", []byte("found")); err != nil || string(got) != "found" {
+		if got, err := alice.via.CallRaw(m.ctx, "only.Do", []byte("found")); err != nil || string(got) != "found" {
 			t.Errorf("after the split: %q, %v", got, err)
 		}
 		m.wantOneLinkEach()
@@ -152,7 +151,7 @@ func TestAOneWayLink(t *testing.T) {
 		pay := m.serveAt("pay", "pay-1", gate.echo, "b")
 		m.serveAt("near", "near-1", echo, "a")
 		m.serveAt("mid", "mid-1", echo, "c")
-		alice, bob := m.clientAt("alice", "a"), m.clientAt("bob", "b")
+		alice, bob := m.residentAt("alice", "a"), m.residentAt("bob", "b")
 		inFlight := alice.crowd(200, "pay.Do", 0)
 		m.wantRunning(200, pay)
 		mid, other := alice.stream(4, "mid.Do", 0), bob.stream(4, "mid.Do", 0)
@@ -165,9 +164,11 @@ func TestAOneWayLink(t *testing.T) {
 		if y := inFlight.wantEnds(2 * time.Second); y.class[rpcclient.Unknown] != 200 {
 			t.Errorf("the calls at b: %v: want all UNKNOWN", y)
 		}
-		for _, way := range []struct{ from, method string }{{"a", "pay.Do"}, {"b", "near.Do"}} {
-			stranded := m.serveAtOnly("in-"+way.from, "in-"+way.from, echo, way.from)
-			_, err := stranded.server.Client().CallRaw(m.ctx, way.method, []byte("lost"))
+		for _, way := range []struct {
+			from   *caller
+			method string
+		}{{alice, "pay.Do"}, {bob, "near.Do"}} {
+			_, err := way.from.via.CallRaw(m.ctx, way.method, []byte("lost"))
 			if e := wantCode(t, err, rpcclient.CodeNoRoute); !slices.Equal(e.Try, []string{"c"}) {
 				t.Errorf("%v: want c to try", err)
 			}
