@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -76,5 +77,26 @@ func TestErrorsSayWhatWouldBeRight(t *testing.T) {
 		if _, err := New(address); err == nil {
 			t.Errorf("%q was taken", address)
 		}
+	}
+}
+
+// TestWhoIsNotHeardOnceIsNamed: what a node serves is missing on the page for which it was not heard.
+func TestWhoIsNotHeardOnceIsNamed(t *testing.T) {
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("scope") != "mesh" {
+			t.Errorf("asked for %s", r.URL)
+		}
+		fmt.Fprint(w, map[string]string{
+			"0": `{"total":3,"nodes":[{"node":"a"},{"node":"b"},{"node":"c","error":"first"}],"modules":[{"module":"x"}]}`,
+			"1": `{"total":3,"nodes":[{"node":"a"},{"node":"b","error":"late"},{"node":"c","error":"second"}],"modules":[{"module":"y"}]}`,
+			"2": `{"total":3,"nodes":[{"node":"a"},{"node":"b"},{"node":"d"}],"modules":[{"module":"z"}]}`,
+		}[r.FormValue("offset")])
+	})
+	modules, nodes, err := c.MeshRegistry(t.Context())
+	if err != nil || len(modules) != 3 {
+		t.Errorf("%d modules, %v", len(modules), err)
+	}
+	if want := []Heard{{"a", ""}, {"b", "late"}, {"c", "first"}, {"d", ""}}; !slices.Equal(nodes, want) {
+		t.Errorf("got %v, want %v", nodes, want)
 	}
 }

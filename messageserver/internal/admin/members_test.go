@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -100,6 +102,30 @@ func TestANodeThatLeavesNeedNotBeThere(t *testing.T) {
 	got := a.put(listOf(w.peers["a"].members[:2]...), a.hash())
 	if !got.OK || got.line() != "a=ok b=ok c=not_heard" || !strings.Contains(got.Results[2].Error, "connection refused") {
 		t.Errorf("got %+v", got)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		src, from := a.sources(), time.Now()
+		src.tell(t.Context(), &told{Node: "c", Role: "leaves"}, nil)
+		if took := time.Since(from); took != 0 {
+			t.Errorf("it was waited for, %v", took)
+		}
+	})
+}
+
+// TestAChangeThatHasBegunIsMade: also when who asked for it has gone.
+func TestAChangeThatHasBegunIsMade(t *testing.T) {
+	w := meet(t, "a", "b")
+	p := w.peers["a"]
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	p.set = leave
+	r := httptest.NewRequestWithContext(ctx, http.MethodPut, "/v1/members", strings.NewReader(listOf(p.members...)))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("If-Match", hashOf(p.members))
+	s := &Server{src: w.nodes["a"].sources(), changing: make(chan struct{}, 1)}
+	s.setMembers(httptest.NewRecorder(), r)
+	if ctx.Err() == nil || w.peers["b"].sets != 1 {
+		t.Errorf("b was told %d times", w.peers["b"].sets)
 	}
 }
 

@@ -105,6 +105,9 @@ func (p *peers) SetMembers(members []Member) error {
 
 func (p *peers) Ask(ctx context.Context, name, method string, body []byte) ([]byte, error) {
 	n := p.world.nodes[name]
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if n == nil {
 		return nil, errors.New("no such node")
 	}
