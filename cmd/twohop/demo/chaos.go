@@ -123,10 +123,11 @@ func (x *chaos) strike(ctx context.Context, p *part) error {
 	if _, err := process.waitReady(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
-	switch err := x.cast.awaitWhole(ctx); {
-	case ctx.Err() != nil, x.cast.family.deaths() != nil:
-		return nil // the demo ends, and says why
-	case err != nil:
+	err = x.cast.awaitWhole(ctx)
+	if ctx.Err() != nil || x.cast.family.deaths() != nil {
+		return nil //nolint:nilerr // the demo ends, and says why
+	}
+	if err != nil {
 		return fmt.Errorf("after %s was killed: %w", p.name, err)
 	}
 	x.mu.Lock()

@@ -99,11 +99,11 @@ func (c *cast) startNodesAt(ctx context.Context, places []place) error {
 
 // writeMembers writes the list of members that all nodes read.
 func (c *cast) writeMembers(file string) error {
-	text := "members:\n"
+	text := []byte("members:\n")
 	for i, n := range c.nodes {
-		text += fmt.Sprintf("  - {node: %s, number: %d, address: %q}\n", n.name, i+1, c.places[i].peers)
+		text = fmt.Appendf(text, "  - {node: %s, number: %d, address: %q}\n", n.name, i+1, c.places[i].peers)
 	}
-	return os.WriteFile(file, []byte(text), 0o600)
+	return os.WriteFile(file, text, 0o600)
 }
 
 // await returns when a node listens where it was told to.

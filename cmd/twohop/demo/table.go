@@ -37,7 +37,7 @@ func (t *table) lines(elapsed time.Duration) []string {
 		"",
 		fmt.Sprintf("  elapsed %7.1f s    calls %11s    rate %8s/s    in flight %d",
 			elapsed.Seconds(), group(b.send.invoked), group(int(t.rate)), b.send.invoked-b.send.ended),
-		fmt.Sprintf("  p50 %8.2f ms     p99 %10.2f ms   one hop %11s    two hops %s",
+		fmt.Sprintf("  p50 %8.2f ms   p99 %8.2f ms   one hop %11s   two hops %s",
 			ms(p50), ms(p99), group(b.send.hops[1]), group(b.send.hops[2])),
 		"",
 		fmt.Sprintf("  %-20s%12s%14s%16s%12s", "told", classes[0], classes[1], classes[2], classes[3]),
