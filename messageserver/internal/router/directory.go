@@ -207,7 +207,7 @@ func (r *Router) Update(session uint64, m *Methods) {
 	r.amend(session, func(reg *Registration) { reg.Methods = m })
 }
 
-// Drain takes a session of this node out of every choice; attempts under way go on.
+// Drain keeps a session of this node for calls that have no other way: it is about to log in elsewhere.
 func (r *Router) Drain(session uint64) {
 	r.amend(session, func(reg *Registration) { reg.Draining = true })
 }

@@ -32,8 +32,8 @@
 // which process has it; the sessions of all others are not chosen, and those of this node are told (Target.Replace).
 //
 // The process that has a name is an instance, and its sessions are its paths: one on each node, the newest. A path can be
-// used unless it drains or its node is out of reach. Paths are tried in an order that stands until one of them changes:
-// this node's own, then the others by a hash that differs from node to node. Calls use the first, so that those of one
+// used while its node is within reach. Paths are tried in an order that stands until one of them changes: this node's own,
+// then the others by a hash that differs from node to node, then those that drain. Calls use the first, so that those of one
 // caller reach the instance in order; an attempt that fails to reach it goes on to its next path, then to other instances.
 // What balancing knows of a process (governance.Instance) outlives all changes of its paths.
 //

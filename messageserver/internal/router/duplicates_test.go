@@ -112,7 +112,7 @@ func TestAnnouncementsReplaceAndMove(t *testing.T) {
 	draining := moved
 	draining.Draining = true
 	b.announce(&draining)
-	h.wantRefused(wire.NoInstance, named("two"))
+	h.wantCall(b.fakeTarget, named("two"))
 	b.announce(&Registration{Session: 7, Module: "pay", Instance: "bare", UUID: "u"}) // says nothing of methods
 	h.wantRefused(wire.NoInstance, named("bare"))
 	h.r.Announce("a", []Change{{reg.Session, reg}}) // nobody else speaks for this node
@@ -152,7 +152,9 @@ func TestANameThatIsFoughtOverIsHeldDown(t *testing.T) {
 		t.Errorf("%d hold-downs counted", n)
 	}
 	h.pass(30 * time.Second)
-	b.serve("one", of("p-8"), stamped(101, "b")) // a fight does not make it longer
+	for i := range uint64(8) { // a fight does not make it longer
+		b.serve("one", of(fmt.Sprint("q-", i)), stamped(101+i, "b"))
+	}
 	if !local.replaced {
 		t.Error("who loses a name that is held down is told as ever")
 	}

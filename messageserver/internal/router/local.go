@@ -88,8 +88,6 @@ func (l *Local) find(b *Batch, c *Call) (h *home, code wire.Code, why string) {
 	case h.reg.Module != string(req.Module), len(req.Instance) > 0 && h.reg.Instance != string(req.Instance),
 		len(req.Group) > 0 && h.reg.Group != string(req.Group):
 		return nil, wire.StaleRoute, "the session is that of another instance"
-	case h.reg.Draining:
-		return nil, wire.Draining, "the session is closing"
 	}
 	contract, has := h.reg.Methods.ByName[string(req.Method)]
 	if !has && !wire.Reserved(string(req.Method)) {

@@ -104,8 +104,7 @@ func TestACallComesOverALink(t *testing.T) {
 func TestWhatMayNotGoToALocalSession(t *testing.T) {
 	h := newHouse(t, Options{})
 	one := h.serve("one", func(r *Registration) { r.Group = "eu" })
-	drained, full, gone := h.serve("drained"), h.serve("full"), h.serve("gone")
-	h.r.Drain(drained.session)
+	full, gone := h.serve("full"), h.serve("gone")
 	full.full, gone.gone = true, true
 	far := h.neighbour("c").serve("far")
 	in := func(group, instance string) func(*wire.Request) {
@@ -121,7 +120,6 @@ func TestWhatMayNotGoToALocalSession(t *testing.T) {
 		{"another module's", transitSpec{method: "Move", target: one.session, edit: func(r *wire.Request) { r.Module = []byte("rank") }}, wire.StaleRoute},
 		{"another instance's", transitSpec{method: "Move", target: one.session, edit: in("", "two")}, wire.StaleRoute},
 		{"of another group", transitSpec{method: "Move", target: one.session, edit: in("us", "one")}, wire.StaleRoute},
-		{"draining", transitSpec{method: "Move", target: drained.session}, wire.Draining},
 		{"a method that it does not have", transitSpec{method: "Nope", target: one.session}, wire.Unimplemented},
 		{"no room", transitSpec{method: "Move", target: full.session}, wire.Overloaded},
 		{"its connection has ended", transitSpec{method: "Move", target: gone.session}, wire.StaleRoute},

@@ -228,7 +228,6 @@ func (m *model) judge(key string) *expected {
 		switch {
 		case !wins:
 			continue
-		case c.reg.Draining:
 		case m.up[c.node]:
 			e.usable[c.reg.Session] = c
 		default:
@@ -320,8 +319,11 @@ func (m *model) compareEntry(key string, got *entry, want *expected, held bool) 
 		if want.usable[p.claim.reg.Session] == nil {
 			t.Errorf("%s: session %d of %s can be used, says the table", key, p.claim.reg.Session, p.claim.owner.node)
 		}
-		if i > 0 && p.claim.home != nil {
+		if i > 0 && p.claim.home != nil && !p.claim.reg.Draining {
 			t.Errorf("%s: the path of this node is not the first", key)
+		}
+		if i > 0 && got.paths[i-1].claim.reg.Draining && !p.claim.reg.Draining {
+			t.Errorf("%s: a path that drains stands before one that does not", key)
 		}
 	}
 	if before := m.picks[key]; before != nil && before.UUID == got.pick.UUID && before != got.pick {
@@ -342,14 +344,22 @@ func (m *model) compareMethods(module string, choosable map[string]*expected) {
 		return
 	}
 	for _, name := range []string{"Move", "Stay"} {
-		var want, got []string
+		var want, lasting, got []string
 		for instance, e := range choosable {
+			has, lasts := false, false
 			for _, c := range e.usable {
-				if _, has := c.reg.Methods.ByName[name]; has {
-					want = append(want, instance)
-					break
-				}
+				_, of := c.reg.Methods.ByName[name]
+				has, lasts = has || of, lasts || !c.reg.Draining
 			}
+			if has {
+				want = append(want, instance)
+			}
+			if has && lasts {
+				lasting = append(lasting, instance)
+			}
+		}
+		if len(lasting) > 0 {
+			want = lasting // what drains is the last resort
 		}
 		if meth := mod.methods[name]; meth != nil {
 			for _, i := range meth.all.instances {
@@ -371,15 +381,17 @@ func (m *model) call() wire.Code {
 	t.Helper()
 	module, method := []string{"pay", "rank"}[m.rnd.IntN(2)], []string{"Move", "Stay"}[m.rnd.IntN(2)]
 	instance, group := []string{"", "one", "two"}[m.rnd.IntN(3)], []string{"", "g"}[m.rnd.IntN(2)]
-	fits := func(claims map[uint64]*modelClaim, key string) bool {
+	lasting := false
+	fits := func(claims map[uint64]*modelClaim, key string) (any bool) {
 		for _, c := range claims {
 			_, has := c.reg.Methods.ByName[method]
 			// The group of an instance is that of its first path; here all fit that may.
 			if _, held := m.held[key]; has && !held && (instance == "" || instance == c.reg.Instance) {
-				return true
+				any = true
+				lasting = lasting || m.up[c.node] && !c.reg.Draining
 			}
 		}
-		return false
+		return any
 	}
 	here, away := false, false
 	for _, i := range []string{"one", "two"} {
@@ -405,7 +417,9 @@ func (m *model) call() wire.Code {
 		switch {
 		case c == nil, c.node == "a" && m.targets[c.reg.Session] != f, c.node != "a" && (m.links[c.node].fakeTarget != f || !m.up[c.node]):
 			t.Errorf("the call went to session %d over %s", f.target(), name)
-		case c.reg.Draining, c.reg.Module != module, instance != "" && c.reg.Instance != instance:
+		case c.reg.Draining && group == "" && lasting && !m.h.r.table.Load().find(module, c.reg.Instance).lasting:
+			t.Errorf("the call for %s/%s went to session %d, which drains, and others fit", module, instance, c.reg.Session)
+		case c.reg.Module != module, instance != "" && c.reg.Instance != instance:
 			t.Errorf("the call for %s/%s went to %+v", module, instance, c.reg)
 		}
 		f.end(f.last().CallID, End{Code: wire.OK, Hops: 2})

@@ -161,12 +161,11 @@ func (n *name) buildLocked(d *directory, uuid string, sessions []*claim) *entry 
 	weight, since := uint32(0), sessions[0].reg.Since
 	for i, c := range sessions {
 		since, weight = min(since, c.reg.Since), max(weight, c.reg.Weight)
-		en.paths[i].claim = c
-		if c.reg.Draining {
-			continue
-		}
-		if en.paths[i].via = c.routeLocked(); en.paths[i].via != nil {
+		p := &en.paths[i]
+		p.claim = c
+		if p.via = c.routeLocked(); p.via != nil {
 			en.usable++
+			en.lasting = en.lasting || !c.reg.Draining
 		}
 	}
 	n.sortLocked(d.self.node, en.paths)
@@ -183,7 +182,8 @@ func (n *name) buildLocked(d *directory, uuid string, sessions []*claim) *entry 
 }
 
 // sortLocked puts the paths of a process in the order in which calls try them: those that can be used, the one of this node
-// first, the others in an order that differs from node to node, so that not all send to the same; then the rest.
+// first, the others in an order that differs from node to node, so that not all send to the same; then those that drain,
+// and the rest.
 func (n *name) sortLocked(node string, paths []path) {
 	if len(paths) < 2 {
 		return
@@ -191,6 +191,8 @@ func (n *name) sortLocked(node string, paths []path) {
 	rank := func(p path) (tier int, place uint64) {
 		switch {
 		case p.via == nil:
+			return 3, p.claim.reg.Session
+		case p.claim.reg.Draining:
 			return 2, p.claim.reg.Session
 		case p.claim.home != nil:
 			return 0, 0

@@ -58,11 +58,6 @@ func TestNoRouteSaysWhereToTry(t *testing.T) {
 	if views := h.r.Registry(h.now); len(views) != 1 || len(views[0].Instances) != 3 {
 		t.Errorf("%+v: what cannot be reached is listed all the same", views)
 	}
-	// What drains would not be there either.
-	h.r.Forget("b")
-	h.r.Forget("c")
-	c.serve("three", func(r *Registration) { r.Draining = true })
-	h.wantRefused(wire.NoInstance, nil)
 	h.check()
 }
 

@@ -293,10 +293,18 @@ func TestIdentitySurvivesPathsAndFlaps(t *testing.T) {
 	if age := h.the("one").Age; age != 10 {
 		t.Errorf("age %v s, want that of the oldest session", age)
 	}
+	h.neighbour("c").serve("one", func(r *Registration) { r.Since = h.now - 20*time.Second })
+	same("a third path")
+	if age := h.the("one").Age; age != 20 {
+		t.Errorf("age %v s, want that of the oldest session, of which it heard last", age)
+	}
+	h.r.Forget("c")
 	h.r.Forget("b")
 	same("the first path is forgotten")
+	h.r.Unregister(h.serve("other").session)
+	h.pass(700 * time.Millisecond)
 	h.r.Unregister(local.session)
-	h.pass(500 * time.Millisecond)
+	h.pass(500 * time.Millisecond) // the other one's second is over meanwhile
 	local = h.serve("one", func(r *Registration) { r.Since = h.now })
 	same("it was away for half a second")
 	b.end(End{Code: wire.OK})

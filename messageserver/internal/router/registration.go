@@ -18,7 +18,7 @@ type Registration struct {
 	AppVersion string
 	Stamp      Stamp
 	Methods    *Methods
-	Draining   bool          // it wants no new calls
+	Draining   bool          // its node stops: calls go this way only where there is no other
 	Since      time.Duration // when it logged in, on this node's clock
 	Needs      []string      // of local sessions only, for people
 	Remote     string        // the address behind it, of local sessions only, for people

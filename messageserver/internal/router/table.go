@@ -60,6 +60,7 @@ type entry struct {
 	pick    *governance.Instance
 	paths   []path   // in the order in which calls try them; the first ones can be used
 	usable  int      // so many of them
+	lasting bool     // one of these does not drain
 	methods *Methods // of all paths; nil where they differ
 	held    bool     // the name is held down
 }
@@ -67,11 +68,11 @@ type entry struct {
 // path is a way to an instance: one of its sessions.
 type path struct {
 	claim *claim
-	via   Target // the session, or the link to its node; nil where it cannot be used: draining, or not connected
+	via   Target // the session, or the link to its node; nil while that is not connected
 }
 
 // away reports whether a path could be used if its node were connected.
-func (p *path) away() bool { return p.via == nil && p.claim.home == nil && !p.claim.reg.Draining }
+func (p *path) away() bool { return p.via == nil && p.claim.home == nil }
 
 // choosable reports whether an instance can be chosen.
 func (e *entry) choosable() bool { return e.usable > 0 && !e.held }
@@ -119,7 +120,14 @@ type set struct {
 	pickers   [wire.BalanceLeastActive + 1]atomic.Pointer[governance.Picker] // by balancer, made when first used
 }
 
+// newSet leaves out what drains, unless there is nothing else.
 func newSet(entries []*entry) *set {
+	if slices.ContainsFunc(entries, func(e *entry) bool { return !e.lasting }) {
+		lasting := slices.DeleteFunc(slices.Clone(entries), func(e *entry) bool { return !e.lasting })
+		if len(lasting) > 0 {
+			entries = lasting
+		}
+	}
 	s := &set{instances: make([]*governance.Instance, len(entries))}
 	for i, e := range entries {
 		s.instances[i] = e.pick

@@ -24,7 +24,7 @@ func TestEveryCallInTransitIsSettledOnce(t *testing.T) {
 	all.Wait()
 	for code, name := range map[wire.Code]string{
 		wire.OK: "answer", wire.Cancelled: "cancel", wire.StaleRoute: "lost before it was sent", wire.ConnectionLost: "lost",
-		wire.Timeout: "the end of the wait", wire.Draining: "drain", wire.Expired: "spent",
+		wire.Timeout: "the end of the wait", wire.Expired: "spent",
 	} {
 		if codes[code].Load() == 0 {
 			t.Errorf("no call ended by %s (%v): the schedules do not race", name, code)
@@ -71,7 +71,7 @@ func raceTransit(t *testing.T, rnd *rand.Rand, n int, codes *[wire.MaxCode + 1]a
 		why := []wire.Code{wire.Cancelled, wire.Expired}[rnd.IntN(2)]
 		race(func(b *Batch) { l.Submit(b, c) })
 		if rnd.IntN(3) == 0 {
-			race(func(*Batch) { h.r.Drain(one.session) })
+			race(func(*Batch) { h.r.Unregister(one.session) })
 		}
 		if rnd.IntN(4) > 0 {
 			race(func(b *Batch) {

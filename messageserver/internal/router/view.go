@@ -48,7 +48,7 @@ type InstanceView struct {
 	Age         float64       `json:"age_seconds"`
 	Outstanding int           `json:"outstanding"`
 	Failing     float64       `json:"failing"`             // share of attempts that ended badly of late
-	Draining    bool          `json:"draining,omitempty"`  // over no path it takes new calls, and over some it drains
+	Draining    bool          `json:"draining,omitempty"`  // it drains over every path that could be used
 	HeldDown    bool          `json:"held_down,omitempty"` // processes took its name from each other too often
 	Paths       []PathView    `json:"paths"`               // in the order in which calls try them, then those that cannot be used
 }
@@ -95,7 +95,7 @@ func (e *entry) view(now time.Duration) InstanceView {
 		v.Paths[i] = PathView{
 			Node: p.claim.owner.node, Session: reg.Session, Usable: p.via != nil, Draining: reg.Draining, Local: p.claim.home != nil,
 		}
-		v.Draining = v.Draining || e.usable == 0 && reg.Draining
+		v.Draining = v.Draining || !e.lasting && reg.Draining
 	}
 	return v
 }

@@ -60,7 +60,7 @@ func (c *session) register() {
 		Since: c.conn.Now(), Needs: c.login.GetNeeds(), Remote: c.from.String(),
 	}, c)
 	if c.currentState() != stateOpen {
-		r.Drain(c.number) // the node said GOAWAY between the two looks, and found nothing to drain
+		r.Unregister(c.number) // the node said GOAWAY between the two looks
 	}
 }
 
