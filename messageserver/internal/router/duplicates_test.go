@@ -112,7 +112,7 @@ func TestAnnouncementsReplaceAndMove(t *testing.T) {
 	draining := moved
 	draining.Draining = true
 	b.announce(&draining)
-	h.wantRefused(wire.NoInstance, named("two"))
+	h.wantCall(b.fakeTarget, named("two"))
 	b.announce(&Registration{Session: 7, Module: "pay", Instance: "bare", UUID: "u"}) // says nothing of methods
 	h.wantRefused(wire.NoInstance, named("bare"))
 	h.r.Announce("a", []Change{{reg.Session, reg}}) // nobody else speaks for this node
