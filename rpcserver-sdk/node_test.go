@@ -2,6 +2,7 @@ package rpcserver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -24,6 +25,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // node is a node with a script, for one server under test.
 type node struct {
 	t      *testing.T
+	name   string // default alpha
+	knows  []*pb.Node
 	opened chan *link // sessions whose policy is in force
 
 	mu     sync.Mutex
@@ -87,7 +90,10 @@ func (l *link) Frame(f *wire.Frame) error {
 			l.conn.Shutdown(errors.New("refused"))
 			return nil
 		}
-		l.tell(wire.KindWelcome, &pb.Welcome{Version: 1, Node: "alpha", Session: l.number, Stamp: &pb.Stamp{N: 1, Node: "alpha"}, Limits: l.limits})
+		l.tell(wire.KindWelcome, &pb.Welcome{
+			Version: 1, Node: cmp.Or(l.node.name, "alpha"), Session: l.number, Stamp: &pb.Stamp{N: 1, Node: "alpha"}, Limits: l.limits,
+			Nodes: l.node.knows,
+		})
 		l.tell(wire.KindPolicy, &pb.Policy{Epoch: 1, Version: l.number})
 	case wire.KindPolicyOK:
 		l.node.opened <- l
@@ -221,10 +227,36 @@ type running struct {
 // story runs a test with a node and a server that prepare has given methods, on virtual time.
 func story(t *testing.T, prepare func(s *Server), tell func(t *testing.T, n *node, s *running), change ...func(*Options)) {
 	t.Helper()
+	meshStory(t, prepare, func(t *testing.T, nodes []*node, s *running) { tell(t, nodes[0], s) }, []string{"alpha"}, change...)
+}
+
+// twoNodes is story with two nodes that know each other.
+func twoNodes(t *testing.T, prepare func(s *Server), tell func(t *testing.T, alpha, beta *node, s *running), change ...func(*Options)) {
+	t.Helper()
+	meshStory(t, prepare, func(t *testing.T, nodes []*node, s *running) { tell(t, nodes[0], nodes[1], s) }, []string{"alpha", "beta"}, change...)
+}
+
+func meshStory(
+	t *testing.T, prepare func(s *Server), tell func(t *testing.T, nodes []*node, s *running), names []string, change ...func(*Options),
+) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		n := &node{t: t, opened: make(chan *link, 64)}
+		byAddress := map[string]*node{}
+		var nodes []*node
+		var known []*pb.Node
+		for _, name := range names {
+			known = append(known, &pb.Node{Name: name, Address: name + ":1"})
+			nodes = append(nodes, &node{t: t, name: name, opened: make(chan *link, 64)})
+			byAddress[name+":1"] = nodes[len(nodes)-1]
+		}
+		for _, n := range nodes {
+			n.knows = known
+		}
 		opts := Options{
-			Module: "hello", Addresses: []string{"alpha:1"}, Dial: n.dial, Logger: slog.New(slog.DiscardHandler),
+			Module: "hello", Addresses: []string{"alpha:1"}, Logger: slog.New(slog.DiscardHandler),
+			Dial: func(ctx context.Context, address string) (net.Conn, error) {
+				return byAddress[address].dial(ctx, address)
+			},
 		}
 		for _, c := range change {
 			c(&opts)
@@ -248,7 +280,7 @@ func story(t *testing.T, prepare func(s *Server), tell func(t *testing.T, n *nod
 				t.Error(err)
 			}
 		}()
-		tell(t, n, r)
+		tell(t, nodes, r)
 	})
 }
 
