@@ -244,9 +244,10 @@ func (r *Router) Announce(node string, changes []Change) {
 		for _, c := range changes {
 			if c.Registration == nil {
 				d.dropLocked(e, o, c.Session)
-			} else {
-				d.putLocked(e, o, c.Registration, nil)
+				continue
 			}
+			r.stamps.hear(c.Registration.Stamp.N)
+			d.putLocked(e, o, c.Registration, nil)
 		}
 	})
 }

@@ -1,9 +1,6 @@
 package router
 
-import (
-	"cmp"
-	"time"
-)
+import "time"
 
 // Registration is what a node says of one of its server sessions. It is immutable once it was given away: a change is a new
 // one.
@@ -22,17 +19,6 @@ type Registration struct {
 	Since      time.Duration // when it logged in, on this node's clock
 	Needs      []string      // of local sessions only, for people
 	Remote     string        // the address behind it, of local sessions only, for people
-}
-
-// Stamp orders the processes that claim one name: the greater wins.
-type Stamp struct {
-	N    uint64
-	Node string
-}
-
-// Compare returns -1, 0 or 1, as s is less than, equal to or greater than t.
-func (s Stamp) Compare(t Stamp) int {
-	return cmp.Or(cmp.Compare(s.N, t.N), cmp.Compare(s.Node, t.Node))
 }
 
 // Change is what has become of one session.

@@ -49,6 +49,7 @@ type Router struct {
 
 	calls    sync.Pool // of *Call; their timers belong to this router's wheel
 	table    atomic.Pointer[table]
+	stamps   stampClock
 	wheel    wheel
 	inFlight atomic.Int64
 	kept     atomic.Int64

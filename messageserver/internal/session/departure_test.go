@@ -102,7 +102,7 @@ func TestANameThatProcessesTakeFromEachOtherIsHeldDown(t *testing.T) {
 			t.Errorf("refused with %q, to come back after %d ms, want 50 s", r.GetMessage(), wait)
 		}
 		n.login(loginOf("pay", "pay-1", pb.Role_ROLE_CALLER), testkit.PipeOptions{}) // callers may share a name
-		time.Sleep(50*time.Second + 20*time.Millisecond) // the clock ticks so often
+		time.Sleep(50*time.Second + 20*time.Millisecond)                             // the clock ticks so often
 		web.send(request(2, "pay.Move"))
 		holder.answer(holder.wantRequest(), wire.OK, "")
 		web.wantAnswer(2, wire.OK)

@@ -27,8 +27,6 @@ type Sessions struct {
 	events    *eventlog.Log
 	news      news
 
-	stamps atomic.Uint64 // the Lamport clock of login stamps
-
 	// Guarded by mu.
 	mu       sync.Mutex
 	all      map[*session]struct{}
@@ -167,22 +165,15 @@ func (s *Sessions) Drain(patience time.Duration) {
 	}
 }
 
-// maxStampLead bounds how far a module's claim may move this node's Lamport clock: one claim must not use it up.
-const maxStampLead = 1 << 32
-
 // stamp returns the login stamp of a process: the one that it brings, else a new one. A claim that no mesh can have come
 // to is not believed.
 func (s *Sessions) stamp(brought *pb.Stamp) *pb.Stamp {
-	for brought != nil {
-		n := s.stamps.Load()
-		if brought.GetN() > n+maxStampLead {
-			break
-		}
-		if brought.GetN() <= n || s.stamps.CompareAndSwap(n, brought.GetN()) {
-			return brought
-		}
+	r := s.opts.Router
+	if brought != nil && r.HearStamp(router.Stamp{N: brought.GetN(), Node: brought.GetNode()}) {
+		return brought
 	}
-	return &pb.Stamp{N: s.stamps.Add(1), Node: s.opts.Node}
+	fresh := r.NextStamp()
+	return &pb.Stamp{N: fresh.N, Node: fresh.Node}
 }
 
 // ConsistencyCheck compares what the sessions count with what they hold. The error names every difference.
