@@ -16,8 +16,8 @@ import (
 // askTimeout is the time of a question whose context has no deadline.
 const askTimeout = 5 * time.Second
 
-// Ask makes a call of the module _node at another node, over its link. The error says why there is no answer; what the other
-// node says is a *wire.Error.
+// Ask makes a call of the module _node at another node, over its link. The error says why there is no answer: what the other
+// node or the link says of it is a *wire.Error; that ctx was done first is that of ctx.
 func (p *Peers) Ask(ctx context.Context, node, method string, body []byte) ([]byte, error) {
 	p.mu.Lock()
 	m := p.members[node]
@@ -59,7 +59,7 @@ func (p *Peers) askOver(ctx context.Context, l *link, method string, body []byte
 		budget = time.Until(at)
 	}
 	if budget <= 0 {
-		return nil, context.DeadlineExceeded
+		return nil, fmt.Errorf("peer: node %s was not asked: %w", l.member.name, context.DeadlineExceeded)
 	}
 	r := p.opts.Router
 	q := &question{answered: make(chan struct{})}
@@ -86,8 +86,11 @@ func (p *Peers) askOver(ctx context.Context, l *link, method string, body []byte
 		b.Flush()
 		<-q.answered // at the latest 150 ms later
 	}
-	if q.code != wire.OK {
-		return nil, &wire.Error{Code: q.code, Reason: q.message}
+	switch {
+	case q.code == wire.OK:
+		return q.body, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("peer: node %s has not answered: %w", l.member.name, ctx.Err())
 	}
-	return q.body, nil
+	return nil, &wire.Error{Code: q.code, Reason: q.message}
 }

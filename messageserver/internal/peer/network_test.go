@@ -16,14 +16,20 @@ import (
 type network struct {
 	// Guarded by mu.
 	mu    sync.Mutex
-	at    map[string]*node // who listens, by address
+	at    map[string]host // who listens, by address
 	gates map[[2]string]*gate
 	dials map[[2]string][]time.Time // tried, by who dialled which address
 	pumps sync.WaitGroup
 }
 
+// host is who listens: a node, or somebody whose part a test plays.
+type host interface {
+	title() string
+	serve(nc net.Conn)
+}
+
 func newNetwork() *network {
-	return &network{at: map[string]*node{}, gates: map[[2]string]*gate{}, dials: map[[2]string][]time.Time{}}
+	return &network{at: map[string]host{}, gates: map[[2]string]*gate{}, dials: map[[2]string][]time.Time{}}
 }
 
 // gate is one direction between two nodes.
@@ -80,7 +86,7 @@ func (g *gate) pass() {
 		open, through, delay := g.open, g.isOpen(), g.delay
 		g.mu.Unlock()
 		if through {
-			time.Sleep(delay)
+			time.Sleep(delay) // sleeps: the time is a bubble's
 			return
 		}
 		<-open
@@ -110,7 +116,7 @@ func (n *network) dial(ctx context.Context, from *node, address string) (net.Con
 	if to == nil {
 		return nil, &net.OpError{Op: "dial", Net: "pipe", Err: syscall.ECONNREFUSED}
 	}
-	out, back := n.gate(from.name, to.name), n.gate(to.name, from.name)
+	out, back := n.gate(from.name, to.title()), n.gate(to.title(), from.name)
 	if !out.isOpen() || !back.isOpen() {
 		<-ctx.Done()
 		return nil, &net.OpError{Op: "dial", Net: "pipe", Err: ctx.Err()}
@@ -159,13 +165,13 @@ func (n *network) dialled(from, address string) []time.Time {
 	return append([]time.Time(nil), n.dials[[2]string{from, address}]...)
 }
 
-func (n *network) listen(address string, who *node) {
+func (n *network) listen(address string, who host) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.at[address] = who
 }
 
-func (n *network) hangUp(who *node) {
+func (n *network) hangUp(who host) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for address, at := range n.at {

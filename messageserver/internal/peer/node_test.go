@@ -112,6 +112,8 @@ func (m *mesh) start(name string, edits ...func(*Options)) *node {
 	return n
 }
 
+func (n *node) title() string { return n.name }
+
 // serve hands a connection to the node.
 func (n *node) serve(nc net.Conn) { n.serving.Go(func() { n.peers.Serve(nc) }) }
 
