@@ -296,6 +296,30 @@ func TestGapsAreAskedForOnce(t *testing.T) {
 	}
 }
 
+// TestWhatBeginsToComeIsNotAskedForAgain: what was on its way before the RESYNC arrived makes a node ask again, unless the answer
+// begins first.
+func TestWhatBeginsToComeIsNotAskedForAgain(t *testing.T) {
+	p := newPair(t)
+	p.talk()
+	p.a.x.opts.partEntries = 1
+	p.a.own.Apply([]router.Change{put(p.login(1)), put(p.login(2)), put(p.login(3))})
+	leftover := encoded(t, &pb.Delta{Incarnation: 100, FromVersion: 7, ToVersion: 8, Last: true, Digest: make([]byte, 16)})
+	for range 2 {
+		if _, err := p.b.x.Take(wire.KindDelta, leftover, p.now); err != nil {
+			t.Fatal(err)
+		}
+		p.tell(p.b, p.a) // the first time a RESYNC; the second waits
+	}
+	for range 3 {
+		p.tell(p.a, p.b)
+		p.now += 250 * time.Millisecond
+		p.tell(p.b, p.a)
+	}
+	if c := p.b.x.Counters(); c.ResyncsSent != 1 || p.b.view.Count() != 3 {
+		t.Errorf("%d entries, %+v", p.b.view.Count(), c)
+	}
+}
+
 // TestPartsThatDoNotBelongTogether are thrown away, also where their number would fit.
 func TestPartsThatDoNotBelongTogether(t *testing.T) {
 	for name, c := range map[string]struct {

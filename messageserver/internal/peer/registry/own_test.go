@@ -87,14 +87,17 @@ func TestACorruptDigestIsFound(t *testing.T) {
 func TestReincarnation(t *testing.T) {
 	o := NewOwn(5)
 	o.Reincarnate(6)
-	if o.Mark() != (Mark{6, 0}) {
+	o.Apply([]router.Change{put(login(1))})
+	o.Apply([]router.Change{gone(1)})
+	o.Reincarnate(7)
+	if o.Mark() != (Mark{7, 0}) {
 		t.Errorf("empty: %v", o.Mark())
 	}
 	o.Apply([]router.Change{put(login(1))})
 	o.Apply([]router.Change{put(login(2))})
+	o.Reincarnate(7)
 	o.Reincarnate(6)
-	o.Reincarnate(5)
-	if o.Mark() != (Mark{6, 2}) {
+	if o.Mark() != (Mark{7, 2}) {
 		t.Errorf("not above: %v", o.Mark())
 	}
 	o.Reincarnate(9)
