@@ -37,7 +37,8 @@ type Client struct {
 	sessions    []*Session // that have not ended
 	addresses   addresses
 	stamp       *pb.Stamp         // of the first WELCOME
-	begun       bool              // a first session is as it must be before there is a second
+	governed    bool              // a node has said what a server must enforce, and was told that it is
+	begun       bool              // the first session is open, and registered where it has to be: others may follow
 	logins      uint64            // sessions that got a WELCOME
 	newest      map[string]uint64 // node → the order of the newest of them there
 	refusal     *Error            // why calls need not wait, until a session is open

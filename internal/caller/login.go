@@ -187,7 +187,7 @@ func (c *Client) admit(s *Session, stamp *pb.Stamp) bool {
 		c.stamp = stamp
 	}
 	if c.opts.Server == nil {
-		c.begun = true
+		c.governed = true
 	}
 	c.logins++
 	s.order = c.logins
@@ -199,12 +199,12 @@ func (c *Client) admit(s *Session, stamp *pb.Stamp) bool {
 	return true
 }
 
-// governed notes that what a server must enforce is in force on a session, so that its node registers it.
-func (c *Client) governed() {
+// noteGoverned notes that what a server must enforce is in force on a session, so that its node registers it.
+func (c *Client) noteGoverned() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.begun {
-		c.begun = true
+	if !c.governed {
+		c.governed = true
 		c.changedLocked()
 	}
 }

@@ -121,6 +121,7 @@ func (p *path) serve(ctx context.Context, s *Session) {
 		close(c.opened)
 		c.opened = make(chan struct{})
 		c.refusal = nil
+		c.changedLocked()
 	}
 	c.mu.Unlock()
 	p.set(StateOpen, s.address, s, nil)

@@ -444,6 +444,42 @@ func TestNoRouteTakesTheOtherSession(t *testing.T) {
 	})
 }
 
+// Two calls that want to go opposite ways at the same moment both get there.
+func TestNoRouteOnBothSessionsAtOnce(t *testing.T) {
+	story(t, func(t *testing.T, m *mesh) {
+		town := m.town("alpha", "beta")
+		shop := m.server("alpha:1")
+		p, q := <-town[0].opened, <-town[1].opened
+		synctest.Wait()
+		toBeta := shop.ask(t.Context(), "beta's")
+		f := <-p.requests
+		shop.mu.Lock()
+		shop.usable[0], shop.usable[1] = shop.usable[1], shop.usable[0]
+		shop.mu.Unlock()
+		toAlpha := shop.ask(t.Context(), "alpha's")
+		g := <-q.requests
+		setFlushing := func(is bool) {
+			shop.mu.Lock()
+			defer shop.mu.Unlock()
+			shop.flushing = is
+		}
+		setFlushing(true) // neither is sent before both know where to
+		p.reply(&f, wire.NoRoute, &pb.ResponseHeader{Node: "alpha", Try: []string{"beta"}}, "")
+		synctest.Wait()
+		q.reply(&g, wire.NoRoute, &pb.ResponseHeader{Node: "beta", Try: []string{"alpha"}}, "")
+		synctest.Wait()
+		setFlushing(false)
+		f, g = <-p.requests, <-q.requests
+		if string(f.Body) != "alpha's" || string(g.Body) != "beta's" {
+			t.Errorf("alpha got %q, beta %q", f.Body, g.Body)
+		}
+		p.reply(&f, wire.OK, nil, "done")
+		q.reply(&g, wire.OK, nil, "done")
+		toAlpha.wantReply(t, "done")
+		toBeta.wantReply(t, "done")
+	})
+}
+
 func TestCallsWaitForTheSuccessorOfADrainingNode(t *testing.T) {
 	story(t, func(t *testing.T, m *mesh) {
 		town := m.town("alpha", "beta")

@@ -86,6 +86,7 @@ func (c *Client) chooseLocked(p *path) (address string, more bool, why choice) {
 	if c.stopping || c.closed {
 		return "", false, choiceNone
 	}
+	c.begun = c.begun || c.governed && len(c.usable) > 0
 	if !p.first && !c.begun {
 		return "", false, choiceEarly
 	}

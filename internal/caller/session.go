@@ -120,7 +120,7 @@ func (s *Session) serve(f *wire.Frame) error {
 		}
 		server.Policy(s, &p)
 		s.control(wire.KindPolicyOK, &pb.PolicyOk{Epoch: p.GetEpoch(), Version: p.GetVersion()})
-		s.client.governed()
+		s.client.noteGoverned()
 	}
 	return nil
 }
