@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,6 +20,7 @@ type strike struct {
 type plan struct {
 	random *rand.Rand
 	made   int
+	node   int // the last that was killed
 }
 
 func newPlan(seed uint64) *plan {
@@ -26,13 +28,20 @@ func newPlan(seed uint64) *plan {
 }
 
 // turns are the roles, in turn.
-var turns = []string{roleNode, moduleTrade, roleNode, moduleRank}
+var turns = []string{roleNode, moduleTrade, moduleRank}
 
-// next returns the next strike: after one to two seconds, the first one after half of that, the roles in turn.
+// next returns the next strike: after one to two seconds, the first one after half of that, the roles in turn. After a node
+// come instances that were logged in to it and went elsewhere: those that take their places go to the node that came back.
 func (p *plan) next() strike {
 	s := strike{after: time.Duration(1000+p.random.IntN(1000)) * time.Millisecond, role: turns[p.made%len(turns)]}
-	if s.index = p.random.IntN(perModule); s.role == roleNode {
-		s.index = p.random.IntN(nodeCount)
+	if s.role == roleNode {
+		p.node = p.random.IntN(nodeCount)
+		s.index = p.node
+	} else {
+		s.index = p.random.IntN(perModule)
+		for !slices.Contains(seats[numbered(s.role, s.index)], p.node) {
+			s.index = (s.index + 1) % perModule
+		}
 	}
 	if p.made == 0 {
 		s.after /= 2

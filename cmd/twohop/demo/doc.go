@@ -2,14 +2,18 @@
 //
 // People send gifts to rooms. Two callers (module web) call fishtrade.SendRocket for each gift; fishtrade moves the money
 // and calls rank.Add through the mesh, with what is left of the caller's time. Every node, instance and caller is a process
-// of its own on loopback, started from this executable.
+// of its own on loopback, started from this executable. The mesh is three nodes:
 //
-//	input ─► feed ─► web-1, web-2 ─► node ─► fishtrade-1, -2 ─► node ─► rank-1, -2
+//	input ─► feed ─► web-1, web-2 ─► mesh ─► fishtrade-1, -2 ─► mesh ─► rank-1, -2
 //	                  │ invoke, end          │ start, moved              │ start, added
 //	                  │                      │ invoke, end               │
 //	                  └──────────────► ledgers, one file a process ◄─────┘
 //	                                         │
 //	                                      verdict
+//
+// An instance is logged in to two nodes, a caller to one. Who is told of which nodes (seats) makes calls of one hop and of
+// two: at the node of each caller one instance of fishtrade has a session, and one has none. Of the other nodes they hear from
+// those, and go there when theirs is lost.
 //
 // # State
 //
@@ -20,7 +24,11 @@
 //
 // The verdict compares the two sides, call by call: OK is one start and one move; EXECUTED one start, and no move where the
 // amount was above the limit; NOT_EXECUTED no start; UNKNOWN, or an invoke without an end, at most one. What contradicts
-// that is a lie.
+// that is a lie. How many nodes a call crossed is what its answer says.
+//
+// The feed begins when the mesh is whole: all links are up, and every node knows every session of every instance. Chaos kills
+// a node (SIGKILL) or an instance, starts it again with the same addresses and files, and goes on when the mesh is whole again:
+// two are never away at once.
 //
 // # Failure
 //

@@ -177,6 +177,13 @@ func TestSeatsMakeBothKindsOfCalls(t *testing.T) {
 			t.Errorf("%s is at the node of %d instances of fishtrade, must be some and not all", caller, near)
 		}
 	}
+	for node := range nodeCount {
+		for _, module := range []string{moduleTrade, moduleRank} {
+			if !slices.ContainsFunc(c.parts(module), func(p *part) bool { return slices.Contains(seats[p.name], node) }) {
+				t.Errorf("no instance of %s is at node-%d", module, node+1)
+			}
+		}
+	}
 	if len(seats) != len(c.instances)+perModule {
 		t.Errorf("%d have seats, must be %d", len(seats), len(c.instances)+perModule)
 	}

@@ -23,14 +23,20 @@ func TestPlanIsTheSameForASeed(t *testing.T) {
 	if slices.Equal(one, series(8)) {
 		t.Error("seeds 7 and 8 make the same plan")
 	}
+	node := 0
 	hit := map[string]bool{}
 	c := newCast(nil, "", nil)
 	for n, s := range one {
-		if want := []string{roleNode, moduleTrade, roleNode, moduleRank}[n%4]; s.role != want {
+		if want := []string{roleNode, moduleTrade, moduleRank}[n%3]; s.role != want {
 			t.Fatalf("strike %d is at %s, want %s", n, s.role, want)
 		}
 		if n > 0 && (s.after < time.Second || s.after >= 2*time.Second) {
 			t.Errorf("strike %d comes after %s, want one to two seconds", n, s.after)
+		}
+		if s.role == roleNode {
+			node = s.index
+		} else if who := numbered(s.role, s.index); !slices.Contains(seats[who], node) {
+			t.Errorf("strike %d is at %s, which was not at node-%d", n, who, node+1)
 		}
 		hit[c.parts(s.role)[s.index].name] = true
 	}
