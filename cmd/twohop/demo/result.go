@@ -71,7 +71,7 @@ func (b *books) words(v *verdict, r *result) []string {
 		}
 	}
 	if r.Kills > 0 {
-		lines = append(lines, fmt.Sprintf("meanwhile %s and %s were killed and came back",
+		lines = append(lines, fmt.Sprintf("chaos killed %s and %s meanwhile",
 			count(r.NodeKills, roleNode), count(r.Kills-r.NodeKills, "instance")))
 	}
 	if len(v.lies) > 0 {

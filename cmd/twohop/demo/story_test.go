@@ -187,7 +187,21 @@ func TestDemoEndsWithASignal(t *testing.T) {
 	}
 }
 
-// TestAProcessThatDiesFailsTheDemo kills a caller, an instance and the node, each in a demo of its own.
+// TestDemoEndsWithASignalInChaos interrupts it when a node was just killed.
+func TestDemoEndsWithASignalInChaos(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestDemoEndsWithASignal has the same without kills")
+	}
+	r := demo(t, "--for", "1h", "--chaos")
+	out := &trigger{on: "node-", pull: func() { _ = r.cmd.Process.Signal(os.Interrupt) }}
+	r.cmd.Stdout = out
+	r.wantEnd(0)
+	if text := out.seen.String(); !strings.Contains(text, " moves, 0 lies") || !strings.Contains(text, "\nchaos killed ") {
+		t.Errorf("no verdict:\n%s", text)
+	}
+}
+
+// TestAProcessThatDiesFailsTheDemo kills a caller, an instance and a node, each in a demo of its own.
 func TestAProcessThatDiesFailsTheDemo(t *testing.T) {
 	if testing.Short() {
 		t.Skip("TestFamilyReportsWhoDies has the same in small")
