@@ -101,7 +101,7 @@ func (p *Peers) attachLocked(l *link, m *member, h *pb.Hello) (gone []router.Cha
 	}
 	gone, ok := m.view.Meet(n)
 	if !ok {
-		l.least = seen
+		l.least, l.raised = seen, true
 		return nil, refusal(wire.BadRequest, "the incarnation of node %s is %d, must be above %d, which was seen of it", m.name, h.GetIncarnation(), seen)
 	}
 	if m.link != nil {

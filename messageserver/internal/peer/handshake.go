@@ -166,6 +166,8 @@ func (l *link) takeRefuse(f *wire.Frame) error {
 	if least := r.GetMinIncarnation(); least > 0 {
 		if err := l.peers.raise(least); err != nil {
 			l.refused = refusal(wire.BadRequest, "the other node wants an incarnation above %d: %v", least, err)
+		} else {
+			l.raised = true
 		}
 	}
 	return errRefused

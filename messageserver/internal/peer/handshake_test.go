@@ -206,7 +206,8 @@ func TestALowIncarnationIsRaised(t *testing.T) {
 					}
 					o.Incarnation = low
 				})
-				m.wantUp(2 * time.Second)
+				m.within(6*time.Second, "it is raised", func() bool { return len(again.log.lines("incarnation raised")) == 1 })
+				m.wantUp(150 * time.Millisecond)
 				if got := other.link(name); got.Incarnation <= before || got.Entries != 0 {
 					t.Errorf("%s has incarnation %d with %d entries, and had %d before", name, got.Incarnation, got.Entries, before)
 				}

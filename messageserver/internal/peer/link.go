@@ -52,6 +52,7 @@ type link struct {
 	hello   *pb.Hello     // acceptor: the dialler's, between CHALLENGE and PROOF
 	version uint32        // the one in force
 	least   uint64        // what the other side's incarnation has to be above
+	raised  bool          // one side has told the other to raise its incarnation: the next link can be better
 	refused error         // what a REFUSE of the other side said
 	up      bool          // the router may choose it
 

@@ -169,9 +169,9 @@ func TestRedialsAreSpread(t *testing.T) {
 		m.start("a")
 		time.Sleep(time.Minute)
 		times := m.net.dialled("a", "b")
-		want := []time.Duration{200, 400, 800, 1600, 3200, 5000, 5000, 5000}
-		for i, most := range want {
-			most *= time.Millisecond
+		want := [...]time.Duration{200, 400, 800, 1600, 3200, 5000, 5000, 5000}
+		for i, ms := range want {
+			most := ms * time.Millisecond
 			if got := times[i+1].Sub(times[i]); got < most/2 || got > most {
 				t.Errorf("dial %d after %v, want %v to %v", i+1, got, most/2, most)
 			}

@@ -241,7 +241,11 @@ func (s *stranger) resultOf(n *node, kind wire.Kind) string {
 // TestEveryPrefixOfTheVectors comes over an open link: what is refused ends it.
 func TestEveryPrefixOfTheVectors(t *testing.T) {
 	var file struct {
-		Vectors []struct{ Name, Hex, Code, Effect string }
+		Vectors []struct {
+			Name   string `json:"name"`
+			Hex    string `json:"hex"`
+			Effect string `json:"effect"`
+		} `json:"vectors"`
 	}
 	text, err := os.ReadFile("../../../proto/testdata/peer_prefixes.json")
 	if err == nil {

@@ -116,7 +116,7 @@ const (
 )
 
 // redialWait is what a node waits at most before it dials again, after so many failures in a row.
-func (o *Options) redialWait(failures int) time.Duration {
+func (o Options) redialWait(failures int) time.Duration {
 	if failures == 0 {
 		return min(redialFirst, o.Redial)
 	}
@@ -125,9 +125,12 @@ func (o *Options) redialWait(failures int) time.Duration {
 
 // dial keeps a link to the member, until ctx is done.
 func (m *member) dial(ctx context.Context) {
-	failures := 0
+	failures, raised := 0, false
 	for ctx.Err() == nil {
-		if m.connect(ctx) {
+		l := m.connect(ctx)
+		before := raised
+		raised = l != nil && l.raised
+		if l != nil && (l.isOpen() || raised && !before) {
 			failures = 0
 		} else {
 			failures++
@@ -153,8 +156,8 @@ func (m *member) pause(ctx context.Context, wait time.Duration) bool {
 }
 
 // connect dials once, and returns when the link is not the member's any more: it has ended, or it leaves, which does not keep
-// the next one from being dialled. It reports whether the link was open.
-func (m *member) connect(ctx context.Context) (opened bool) {
+// the next one from being dialled. The link is nil if nobody answered.
+func (m *member) connect(ctx context.Context) *link {
 	p := m.peers
 	p.mu.Lock()
 	address := m.address
@@ -167,7 +170,7 @@ func (m *member) connect(ctx context.Context) (opened bool) {
 		p.mu.Lock()
 		m.restLocked(err, false)
 		p.mu.Unlock()
-		return false
+		return nil
 	}
 	l := newLink(p, nc, m)
 	p.mu.Lock()
@@ -178,11 +181,11 @@ func (m *member) connect(ctx context.Context) (opened bool) {
 	p.mu.Unlock()
 	if over {
 		nc.Close()
-		return false
+		return nil
 	}
 	p.running.Go(l.run)
 	<-l.left
-	return l.isOpen()
+	return l
 }
 
 // attachedLocked makes a link the member's.

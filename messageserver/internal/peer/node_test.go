@@ -59,7 +59,7 @@ func story(t *testing.T, names string, play func(m *mesh), edits ...func(*Option
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(t, names, edits...)
 		defer m.end()
-		for _, name := range strings.Fields(names) {
+		for name := range strings.FieldsSeq(names) {
 			m.start(name)
 		}
 		play(m)
@@ -102,11 +102,11 @@ func (m *mesh) start(name string, edits ...func(*Options)) *node {
 	if n.peers, err = New(o); err != nil {
 		m.t.Fatal(err)
 	}
-	var ctx context.Context
-	ctx, n.still = context.WithCancel(context.Background())
-	n.ticking.Go(func() { n.clock.Run(ctx, n.router.Tick) })
-	ctx, n.stop = context.WithCancel(context.Background())
-	n.running.Go(func() { n.peers.Run(ctx) })
+	var ticks, runs context.Context
+	ticks, n.still = context.WithCancel(context.Background())
+	n.ticking.Go(func() { n.clock.Run(ticks, n.router.Tick) })
+	runs, n.stop = context.WithCancel(context.Background())
+	n.running.Go(func() { n.peers.Run(runs) })
 	m.net.listen(name, n)
 	m.nodes[name] = n
 	return n

@@ -117,7 +117,7 @@ func (p *Peers) Run(ctx context.Context) {
 	p.mu.Lock()
 	p.ctx = ctx
 	for _, m := range p.members {
-		p.startLocked(m)
+		p.startLocked(m) //nolint:contextcheck // it is p.ctx
 	}
 	p.mu.Unlock()
 	p.keep(ctx)
