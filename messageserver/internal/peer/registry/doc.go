@@ -43,7 +43,7 @@
 //	RESYNC     I hold (incarnation, version): go on from there; (0, 0): from the beginning
 //
 // Parts have at most 256 entries and, but for one entry that is larger, 48 KiB; each brings every contract that its
-// entries name. All parts of one transfer are of one version, whatever the owner does meanwhile. A message always fits the
+// entries name. A registry has at most 2²⁰ entries. All parts of one transfer are of one version, whatever the owner does meanwhile. A message always fits the
 // header of a frame.
 //
 // # Rules
@@ -57,9 +57,10 @@
 //	of a lower incarnation, or up to a version not above mine    dropped
 //	SNAPSHOT, first part                                         begins anew, what was built is thrown away
 //	DELTA of a higher incarnation, or not from my version        a gap: RESYNC
-//	a later part that is not the next one                        thrown away with what was built: RESYNC
+//	a part that was there already                                dropped
+//	any other part that is not the next one                      thrown away with what was built: RESYNC
 //	count or digest of the whole differ                          thrown away, counted: RESYNC (0, 0)
-//	HEARTBEAT at my version with another digest                  counted: RESYNC (0, 0)
+//	HEARTBEAT at my version with another digest or count         counted: RESYNC (0, 0), unless a snapshot is coming
 //	HEARTBEAT; what the one before announced has not come        a gap: RESYNC, unless parts are coming
 //
 // A RESYNC is sent at most every 200 ms or round trip. A snapshot leads to the changes between what was held and what it

@@ -28,6 +28,10 @@ var (
 // prints seed and schedule:
 //
 //	go test ./messageserver/internal/peer/registry -run TestModel -seed N -schedule I
+//
+// and this is for a night:
+//
+//	go test ./messageserver/internal/peer/registry -run TestModel -schedules 1000000 -timeout 2h
 func TestModel(t *testing.T) {
 	seed := *seedFlag
 	if seed == 0 {
