@@ -1,6 +1,7 @@
 package caller
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -298,4 +299,81 @@ func (c *Client) wantDifferentNodes(t *testing.T) {
 			with[s.Node] = true
 		}
 	}
+}
+
+func TestGoawayThatNamesNobody(t *testing.T) {
+	story(t, func(t *testing.T, m *mesh) {
+		town := m.town("alpha", "beta")
+		m.client("alpha:1")
+		p := <-town[0].opened
+		synctest.Wait()
+		p.goaway(wire.Draining)
+		<-town[1].opened
+		<-p.gone
+		if dials := m.dialed(); !slices.Equal(dials, []string{"alpha:1", "beta:1"}) {
+			t.Errorf("it dialed %v, want another node first", dials)
+		}
+	})
+}
+
+// A machine that does not even refuse does not hold up the way to others for long.
+func TestSilentMachineIsPassedOver(t *testing.T) {
+	for range 10 {
+		story(t, func(t *testing.T, m *mesh) {
+			town := m.town("alpha", "beta", "hole")
+			m.client("alpha:1", func(o *Options) {
+				o.Dial = func(ctx context.Context, address string) (netConn, error) {
+					if address == "hole:1" {
+						<-ctx.Done()
+						return nil, ctx.Err()
+					}
+					return m.dial(ctx, address)
+				}
+			})
+			p := <-town[0].opened
+			synctest.Wait()
+			from := time.Now()
+			town[0].set(func() { town[0].down = true })
+			p.kill()
+			<-town[1].opened
+			if waited := time.Since(from); waited > dialQuickly+2*spreadLoss {
+				t.Errorf("the next session took %s", waited)
+			}
+		})
+	}
+}
+
+// A node that could not be reached for long is tried at once when another one says that it is there.
+func TestNodeThatIsSaidToBeThereIsTriedAtOnce(t *testing.T) {
+	for range 5 {
+		story(t, func(t *testing.T, m *mesh) {
+			alpha := m.town("alpha")[0]
+			m.server("alpha:1,beta:1")
+			p := <-alpha.opened
+			time.Sleep(10 * time.Minute)
+			beta := m.town("beta")[0]
+			from := time.Now()
+			p.tell(wire.KindNodes, &pb.Nodes{Nodes: known("alpha", "beta")})
+			<-beta.opened
+			if waited := time.Since(from); waited > spreadNews {
+				t.Errorf("the second session took %s", waited)
+			}
+		})
+	}
+}
+
+func TestWhatIsRememberedOfAddressesIsBounded(t *testing.T) {
+	story(t, func(t *testing.T, m *mesh) {
+		alice := m.client("nowhere:1")
+		alice.mu.Lock()
+		defer alice.mu.Unlock()
+		for i := range 10 * maxReached {
+			address, now := fmt.Sprintf("n%d:1", i), time.Duration(i)*time.Second
+			alice.addresses.reachedLocked(address, "n")
+			alice.addresses.restLocked(address, now, now+time.Minute)
+		}
+		if a := alice.addresses; len(a.reached) > maxReached || len(a.rests) > 61 {
+			t.Errorf("%d nodes and %d rests are remembered", len(a.reached), len(a.rests))
+		}
+	})
 }

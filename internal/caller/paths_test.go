@@ -1,6 +1,7 @@
 package caller
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -497,5 +498,72 @@ func TestCallsWaitForTheSuccessorOfADrainingNode(t *testing.T) {
 		q.reply(&f, wire.OK, nil, "done")
 		a.wantReply(t, "done")
 		<-p.gone
+	})
+}
+
+func TestPathsDoNotDialTheSameAddress(t *testing.T) {
+	story(t, func(t *testing.T, m *mesh) {
+		for _, n := range m.town("alpha", "beta", "gamma", "delta") {
+			n.knows = nil // nobody says whose address is which
+		}
+		shop := m.server("alpha:1,beta:1,gamma:1,delta:1", func(o *Options) { o.Connections = 4 })
+		time.Sleep(time.Minute)
+		shop.wantNodes(t, "alpha", "beta", "gamma", "delta")
+		if n := len(m.dialed()); n != 4 {
+			t.Errorf("%d dials: %v", n, m.dialed())
+		}
+	})
+}
+
+// The newer of two sessions with a node is lost before the older one is told about it.
+func TestAliasThatIsLostAtOnce(t *testing.T) {
+	story(t, func(t *testing.T, m *mesh) {
+		alpha, alias := m.node("alpha", "alpha:1"), m.node("alpha", "alias:1")
+		alpha.policy, alias.policy = true, true
+		shop := m.server("alpha:1,alias:1")
+		p, q := <-alpha.opened, <-alias.opened
+		if p.login.GetStamp() != nil {
+			p, q = q, p
+		}
+		synctest.Wait()
+		q.kill()
+		synctest.Wait()
+		p.goaway(wire.Replaced)
+		<-p.gone
+		select {
+		case <-shop.Replaced():
+			t.Fatal("the client says that another process has its name: it was itself")
+		case <-alpha.opened:
+		case <-alias.opened:
+		}
+		shop.wantNodes(t, "alpha")
+	})
+}
+
+// A session that would open while the client stops is given up before its node registers it.
+func TestNoSessionOpensWhileTheClientStops(t *testing.T) {
+	story(t, func(t *testing.T, m *mesh) {
+		town := m.town("alpha", "beta")
+		held := make(chan struct{})
+		shop := m.server("alpha:1", func(o *Options) {
+			o.Dial = func(ctx context.Context, address string) (netConn, error) {
+				if address == "beta:1" {
+					<-held
+				}
+				return m.dial(ctx, address)
+			}
+		})
+		p := <-town[0].opened
+		wantControl(t, p, wire.KindPolicyOK)
+		synctest.Wait()
+		shop.Drain(t.Context())
+		close(held)
+		q := <-town[1].opened
+		<-q.gone
+		if n := len(q.control); n != 0 {
+			t.Errorf("beta got %d frames after the login: it was told that it may send requests", n)
+		}
+		wantControl(t, p, wire.KindGoaway)
+		p.wantOpen(t) // until Close: handlers may still call
 	})
 }
