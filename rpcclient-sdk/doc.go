@@ -18,7 +18,8 @@
 //
 // # State model
 //
-// A Client keeps one session with one node of the mesh open and moves to another node when that one drains or is lost.
+// A Client keeps one session with one node of the mesh open and moves to another node when that one drains or is lost. The
+// nodes tell it which others there are, so that one address is enough to begin with.
 // Dial does not wait for it: calls that are made before wait in order, inside their budgets, at most 1,024 of them or 4 MiB.
 // All methods may be called concurrently.
 //
@@ -38,5 +39,7 @@
 // another stay a tenth of its calls (and 3), so that they do not become the load that keeps it failing. What is beyond
 // that ends UNKNOWN, and says so.
 //
-// A client that finds no node tries again after a random time, up to 0.5 s at first and 30 s in the end.
+// A client that lost its node tries the others within 100 ms each. One that finds no node tries all again after a random time, up
+// to 0.5 s at first and 30 s in the end, or 5 s while a machine refuses the connection at once, as one does whose node is
+// restarted. Calls wait meanwhile, inside their budgets.
 package rpcclient

@@ -18,7 +18,7 @@ type Options struct {
 	Instance string
 	// Group is the part of the module that this process belongs to, if it has parts.
 	Group string
-	// Addresses are further nodes, besides those of Dial.
+	// Addresses are further nodes, besides those of Dial. The nodes name all others that they reach.
 	Addresses []string
 	// Secret proves who the module is; KeyID says which of its two valid secrets it is. Default: none, which nodes accept
 	// from the same machine only, if at all.

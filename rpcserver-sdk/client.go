@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// Client calls methods of other modules over the server's own session, under its own name. It is a part of a Server and
+// Client calls methods of other modules over the server's own sessions, under its own name. It is a part of a Server and
 // ends with it. All methods may be called concurrently. See package rpcclient for what each does.
 type Client struct{ server *Server }
 

@@ -33,11 +33,16 @@
 //
 //	new ──Run──► connecting ⇄ open ──ctx of Run done──► draining ──► stopped
 //
-// While it is not connected a Server keeps trying, with jitter. Draining, it asks for no new requests, ends those it has
+// A Server is open when it has a session with one node of the mesh, and soon has a second one with another node
+// (Options.Connections): calls reach it over either, as one instance, and answers go back where the call came from. Where there is
+// no other node it waits for one; States says so. While it is not connected it keeps trying, with jitter: other nodes than the
+// one that was lost at once, then all of them after up to 0.5 s at first and 30 s in the end, 5 s while connections are refused.
+// A node that drains is left for another one. Draining itself, a Server asks all nodes for no new requests, ends those it has
 // within Options.DrainTimeout, then cancels the contexts of what still runs.
 //
 // # Failure
 //
-// When a session is lost, what was not started from it is dropped; what runs ends, and its answers are dropped. Another
-// process that logs in with the same module and instance ends Run (ErrReplaced).
+// When a session is lost, what was not started from it is dropped; what runs ends, and its answers are dropped. What came
+// over the other session does not notice. Another process that logs in with the same module and instance, at whatever node, ends
+// Run (ErrReplaced).
 package rpcserver

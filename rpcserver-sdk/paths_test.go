@@ -153,6 +153,9 @@ func TestReplacedOnOneOfTwoNodes(t *testing.T) {
 		if err := <-s.ended; !errors.Is(err, ErrReplaced) || !strings.Contains(err.Error(), "somebody else") {
 			t.Errorf("Run returned %v", err)
 		}
+		if n := len(a.control); n != 0 {
+			t.Errorf("alpha got %d frames more, want one GOAWAY", n)
+		}
 	})
 }
 

@@ -14,8 +14,8 @@ const askEvery = time.Second
 // self stands for the server among what readiness waits for.
 const self = ""
 
-// Ready reports whether calls reach this server and every module of Options.Needs has answered once. It is false while no
-// session is open.
+// Ready reports whether calls reach this server and every module of Options.Needs has answered once. One session is enough: it
+// does not wait for the second. It is false while none is open.
 func (s *Server) Ready() bool {
 	select {
 	case <-s.ready:

@@ -65,7 +65,7 @@ func New(opts Options) *Server {
 // graceTime is how long a stop waits for handlers after their contexts have been cancelled.
 const graceTime = time.Second
 
-// Run connects and serves until ctx is done, and then stops: it asks for no new requests, ends those that are here within
+// Run connects, to one node and then to others (Options.Connections), and serves until ctx is done, and then stops: it asks for no new requests, ends those that are here within
 // Options.DrainTimeout, cancels the contexts of handlers that still run, lets answers go, and closes. It returns nil after a
 // clean stop, ErrReplaced when another process has the instance's name, ErrStillRunning when handlers do not end, and what is
 // wrong with the options. It may be called once.
@@ -125,7 +125,8 @@ func (s *Server) stop() error {
 	return err
 }
 
-// States says where the server stands with its sessions.
+// States says where the server stands with each of its sessions, Options.Connections of them; one that has no node to go to
+// has a Reason.
 func (s *Server) States() []State {
 	if s.client == nil {
 		return nil

@@ -35,6 +35,16 @@ func (c *Client) ConsistencyCheck() error {
 	if len(onSession) > 0 {
 		errs = append(errs, fmt.Errorf("caller: calls are on %d sessions that have ended", len(onSession)))
 	}
+	of := map[*path]*Session{}
+	for _, s := range c.usable {
+		if !s.usable || s.leaving {
+			errs = append(errs, fmt.Errorf("caller: %s is among those for calls, usable %v, leaving %v", s, s.usable, s.leaving))
+		}
+		if other := of[s.path]; other != nil {
+			errs = append(errs, fmt.Errorf("caller: %s and %s are of one path", s, other))
+		}
+		of[s.path] = s
+	}
 	count, size := 0, 0
 	for cl := c.waiting.first; cl != nil; cl = cl.next {
 		count++
