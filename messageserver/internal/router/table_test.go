@@ -145,6 +145,26 @@ func TestCallsGoToInstancesThatHaveTheMethod(t *testing.T) {
 	h.check()
 }
 
+// TestTheContractIsWhatAllPromise whoever logs in first, and also of those that cannot be reached.
+func TestTheContractIsWhatAllPromise(t *testing.T) {
+	promise := func(idempotent bool) func(*Registration) {
+		methods := NewMethods(map[string]Contract{"Charge": {Idempotent: idempotent}})
+		return func(r *Registration) { r.Methods = methods }
+	}
+	for _, first := range []bool{true, false} {
+		h := newHouse(t, Options{})
+		b := h.neighbour("b")
+		h.serve("one", promise(first))
+		b.serve("two", promise(!first))
+		for range 2 {
+			o, _, _ := h.submit(callSpec{method: "Charge", edit: func(r *wire.Request) { r.Options = wire.Idempotent }})
+			o.want(t, wire.BadOption)
+			h.r.Disconnect("b", b)
+		}
+		h.check()
+	}
+}
+
 func TestMergedContracts(t *testing.T) {
 	a := Contract{Idempotent: true, Reachable: true, RunLate: true, Visibility: "external", DefaultTimeoutMS: 100}
 	b := Contract{Idempotent: false, Reachable: true, RunLate: true, Visibility: "admin", DefaultTimeoutMS: 300}
