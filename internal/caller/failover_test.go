@@ -152,6 +152,14 @@ func TestLoginRefusedByOneNodeOnly(t *testing.T) {
 			f := <-p.requests
 			p.reply(&f, wire.OK, nil, "done")
 			a.wantReply(t, "done")
+			// What one node said once is not what calls are told when another one is lost.
+			time.Sleep(time.Hour)
+			town[0].set(func() { town[0].refuse, town[0].down, town[1].down = nil, true, true })
+			p.kill()
+			err := alice.Call(t.Context(), "shop.Buy", nil, nil)
+			if e := wantError(t, err, NotExecuted, CodeExpired); !strings.Contains(e.Message, "there was no session: waiting") {
+				t.Errorf("error is %v", e)
+			}
 		})
 	}
 	// All refuse, and name each other.
@@ -345,6 +353,7 @@ func TestSilentMachineIsPassedOver(t *testing.T) {
 
 // A node that could not be reached for long is tried at once when another one says that it is there.
 func TestNodeThatIsSaidToBeThereIsTriedAtOnce(t *testing.T) {
+	longest := time.Duration(0)
 	for range 5 {
 		story(t, func(t *testing.T, m *mesh) {
 			alpha := m.town("alpha")[0]
@@ -355,11 +364,50 @@ func TestNodeThatIsSaidToBeThereIsTriedAtOnce(t *testing.T) {
 			from := time.Now()
 			p.tell(wire.KindNodes, &pb.Nodes{Nodes: known("alpha", "beta")})
 			<-beta.opened
-			if waited := time.Since(from); waited > spreadNews {
+			waited := time.Since(from)
+			if waited > spreadNews {
 				t.Errorf("the second session took %s", waited)
+			}
+			longest = max(longest, waited)
+		})
+	}
+	if longest < spreadLoss {
+		t.Errorf("five servers dialed within %s: all servers of a mesh must not come at once", longest)
+	}
+}
+
+func TestNodeThatWasDownOnceIsNotPassedOver(t *testing.T) {
+	for range 6 { // whichever is asked first
+		story(t, func(t *testing.T, m *mesh) {
+			town := m.town("alpha", "beta")
+			town[1].set(func() { town[1].down = true })
+			m.client("alpha:1,beta:1")
+			p := <-town[0].opened
+			time.Sleep(time.Minute)
+			town[0].set(func() { town[0].down, town[1].down = true, false })
+			from := time.Now()
+			p.kill()
+			<-town[1].opened
+			if waited := time.Since(from); waited > spreadLoss {
+				t.Errorf("the next session took %s", waited)
 			}
 		})
 	}
+}
+
+func TestGoawayWithRetryAfter(t *testing.T) {
+	story(t, func(t *testing.T, m *mesh) {
+		alpha := m.town("alpha")[0]
+		m.client("alpha:1")
+		p := <-alpha.opened
+		synctest.Wait()
+		from := time.Now()
+		p.tell(wire.KindGoaway, &pb.Goaway{Code: uint32(wire.Overloaded), RetryAfterMs: 60_000})
+		<-alpha.opened
+		if waited := time.Since(from); waited < time.Minute || waited > time.Minute+spreadNews {
+			t.Errorf("it came back after %s, it was asked for a minute", waited)
+		}
+	})
 }
 
 func TestWhatIsRememberedOfAddressesIsBounded(t *testing.T) {

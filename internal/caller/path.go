@@ -37,7 +37,7 @@ const (
 	backoffMax  = 30 * time.Second
 	backoffNear = 5 * time.Second        // the same, while a machine answers: its node is likely to start soon
 	spreadLoss  = 100 * time.Millisecond // at most, before the next address is tried after a failure
-	spreadNews  = time.Second            // at most, before an address is tried that many have been waiting for
+	spreadNews  = time.Second            // at most, before an address is tried that has become free or known: many hear of it at once
 	refusedMin  = 5 * time.Second        // before a node that refused for good is asked again
 	settled     = time.Second            // a session that lasted so long was a success
 	briefMax    = 2                      // sessions in a row that did not last, before the next dial waits
@@ -129,7 +129,7 @@ func (p *path) serve(ctx context.Context, s *Session) {
 	if c.opts.OnConnect != nil {
 		c.opts.OnConnect(s.connection())
 	}
-	p.refusal, p.spread = nil, 0
+	p.refusal = nil
 	p.supersede()
 	again := time.NewTimer(0)
 	defer again.Stop()

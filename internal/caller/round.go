@@ -56,6 +56,7 @@ func (p *path) next(ctx context.Context) (address string, more bool) {
 				backoff.Reset(p.backoff())
 				backingOff = true
 			}
+			p.spread = spreadNews
 		case choiceTaken:
 			p.spread = spreadNews
 			p.rest(why)
@@ -200,9 +201,6 @@ func (p *path) rest(why choice) {
 	defer c.mu.Unlock()
 	reason := "for the first connection"
 	if why == choiceTaken {
-		if len(c.usable) > 0 { // the mesh is there
-			p.failures, p.nearby = 0, false
-		}
 		nodes := 0
 		for _, other := range c.paths {
 			if other.aim != "" {
