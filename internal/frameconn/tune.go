@@ -8,9 +8,14 @@ import (
 // userTimeout is how long sent bytes may stay unacknowledged before the kernel gives the connection up.
 const userTimeout = 5 * time.Second
 
+// mostUnsent is how many bytes the kernel takes of a connection that it cannot send yet. What is there can neither be passed by
+// a heartbeat nor be taken back when its time is up, and the kernel would take megabytes: on a slow link, half a minute.
+const mostUnsent = chunkSize
+
 // TuneTCP sets what a connection between modules and nodes wants of TCP: no delay of small writes, keepalive probes
-// after 10 s of silence, and, where the system can, an end after 5 s without acknowledgement. TLS connections are
-// looked through; others than TCP are left alone, and so is what the system refuses.
+// after 10 s of silence, and, where the system can, an end after 5 s without acknowledgement and at most 64 KiB in the
+// kernel that it has not sent. TLS connections are looked through; others than TCP are left alone, and so is what the
+// system refuses.
 func TuneTCP(nc net.Conn) {
 	if layered, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		nc = layered.NetConn()
@@ -23,5 +28,5 @@ func TuneTCP(nc net.Conn) {
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
 		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3,
 	})
-	setUserTimeout(tcp)
+	tuneSystem(tcp)
 }

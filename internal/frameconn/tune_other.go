@@ -4,4 +4,4 @@ package frameconn
 
 import "net"
 
-func setUserTimeout(*net.TCPConn) {}
+func tuneSystem(*net.TCPConn) {}
