@@ -169,9 +169,8 @@ func TestRedialsAreSpread(t *testing.T) {
 		m.start("a")
 		time.Sleep(time.Minute)
 		times := m.net.dialled("a", "b")
-		want := [...]time.Duration{200, 400, 800, 1600, 3200, 5000, 5000, 5000}
-		for i, ms := range want {
-			most := ms * time.Millisecond
+		const ms = time.Millisecond
+		for i, most := range []time.Duration{200 * ms, 400 * ms, 800 * ms, 1600 * ms, 3200 * ms, 5000 * ms, 5000 * ms, 5000 * ms} {
 			if got := times[i+1].Sub(times[i]); got < most/2 || got > most {
 				t.Errorf("dial %d after %v, want %v to %v", i+1, got, most/2, most)
 			}

@@ -2,8 +2,6 @@ package peer
 
 import (
 	"bufio"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -240,26 +238,13 @@ func (s *stranger) resultOf(n *node, kind wire.Kind) string {
 
 // TestEveryPrefixOfTheVectors comes over an open link: what is refused ends it.
 func TestEveryPrefixOfTheVectors(t *testing.T) {
-	var file struct {
-		Vectors []struct {
-			Name   string `json:"name"`
-			Hex    string `json:"hex"`
-			Effect string `json:"effect"`
-		} `json:"vectors"`
-	}
-	text, err := os.ReadFile("../../../proto/testdata/peer_prefixes.json")
-	if err == nil {
-		err = json.Unmarshal(text, &file)
-	}
-	if err != nil || len(file.Vectors) < 50 {
-		t.Fatal(len(file.Vectors), err)
-	}
 	inOpenOnly := []wire.Kind{wire.KindHello, wire.KindChallenge, wire.KindProof, wire.KindWelcome}
-	for _, v := range file.Vectors {
-		raw, err := hex.DecodeString(v.Hex)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, v := range vectors[struct {
+		Name   string `json:"name"`
+		Hex    string `json:"hex"`
+		Effect string `json:"effect"`
+	}](t, "peer_prefixes.json") {
+		raw := unhex(t, v.Hex)
 		if v.Effect != "closes" && slices.Contains(inOpenOnly, wire.Kind(raw[4])) {
 			continue // not taken any more
 		}

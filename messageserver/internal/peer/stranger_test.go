@@ -43,6 +43,14 @@ func (n *node) visit(name string) *stranger {
 	return s
 }
 
+// visitInPieces connects a stranger of whom no read gets more than a chunk.
+func (n *node) visitInPieces(chunk int) *stranger {
+	here, there := testkit.Pipe(testkit.PipeOptions{Buffer: 1 << 20, Chunk: func(available int) int { return max(min(chunk, available), 1) }})
+	s := &stranger{t: n.m.t, name: "a", conn: here}
+	n.serve(there)
+	return s
+}
+
 // stand makes a stranger listen at an address.
 func (m *mesh) stand(name string) *stranger {
 	s := &stranger{t: m.t, name: name, calls: make(chan *testkit.PipeConn, 100)}
