@@ -19,6 +19,9 @@ func TestEqualSetsOfMethodsAreOneValue(t *testing.T) {
 	if a != b {
 		t.Error("two values of one set")
 	}
+	if v := NewMethods(map[string]Contract{"Unsaid": {}}).ByName["Unsaid"].Visibility; v != "internal" {
+		t.Errorf("a method that names no visibility is %q, want internal", v)
+	}
 	given["Move"] = Contract{RunLate: true}
 	if a.ByName["Move"].RunLate {
 		t.Error("the set is the caller's map")
