@@ -66,8 +66,14 @@ func (c *check) directory(r *Router) {
 			c.addf("session %d can be reached by other nodes, and is not registered", session)
 		}
 	}
-	if len(homes) != len(d.self.claims) {
-		c.addf("%d sessions are registered, and %d can be reached by other nodes", len(d.self.claims), len(homes))
+	open := 0
+	for _, cl := range d.self.claims {
+		if n := d.modules[cl.reg.Module][cl.reg.Instance]; n == nil || !n.mute {
+			open++
+		}
+	}
+	if len(homes) != open {
+		c.addf("%d sessions are registered and not held down, and %d can be reached by other nodes", open, len(homes))
 	}
 }
 

@@ -119,7 +119,9 @@ func (r *Router) commitLocked(e *edit) {
 	if e.homes {
 		homes := make(map[uint64]*home, len(d.self.claims))
 		for session, c := range d.self.claims {
-			homes[session] = c.home
+			if !d.modules[c.reg.Module][c.reg.Instance].mute {
+				homes[session] = c.home
+			}
 		}
 		r.local.homes.Store(&homes)
 	}

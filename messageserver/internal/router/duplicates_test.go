@@ -171,6 +171,47 @@ func TestANameThatIsFoughtOverIsHeldDown(t *testing.T) {
 }
 
 // TestWhatIsNoFight does the same as often, without two processes at a time, or not so fast.
+// Nodes that have not seen the fight, because it was over before they heard of it, hear that nobody has the name.
+func TestANameThatIsHeldDownHereIsKeptFromOthers(t *testing.T) {
+	h := newHouse(t, Options{})
+	known := map[uint64]bool{}
+	follow := func() {
+		for _, c := range h.r.Changes() {
+			if known[c.Session] = c.Registration != nil; !known[c.Session] {
+				delete(known, c.Session)
+			}
+		}
+	}
+	var last *fakeTarget
+	for i := range 6 { // five takeovers
+		last = h.serve("one", of(fmt.Sprint("p-", i)))
+	}
+	follow()
+	if len(known) != 6 {
+		t.Fatalf("others know %d sessions of 6 that claim the name", len(known))
+	}
+	sixth := h.serve("one", of("p-6"))
+	follow()
+	if len(known) != 0 {
+		t.Errorf("others know %v of a name that is held down", known)
+	}
+	h.r.Drain(last.session)
+	h.r.Update(sixth.session, NewMethods(map[string]Contract{"Other": {}}))
+	if follow(); len(known) != 0 {
+		t.Errorf("a change of a session told others of it: %v", known)
+	}
+	homes := *h.r.local.homes.Load()
+	if len(homes) != 0 {
+		t.Errorf("calls of others reach %d sessions of a name that is held down", len(homes))
+	}
+	h.pass(holdDown)
+	follow()
+	if !known[sixth.session] || len(*h.r.local.homes.Load()) != 7 {
+		t.Errorf("afterwards others know %v and reach %d sessions, want all 7", known, len(*h.r.local.homes.Load()))
+	}
+	h.check()
+}
+
 func TestWhatIsNoFight(t *testing.T) {
 	t.Run("a crash loop", func(t *testing.T) {
 		h := newHouse(t, Options{})

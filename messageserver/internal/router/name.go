@@ -32,6 +32,7 @@ type name struct {
 	entry   *entry                 // what tables say of it, nil if nobody claims it
 	feud    *feud                  // nil if it was not taken of late
 	touched bool                   // by the edit under way
+	mute    bool                   // it is held down: the other nodes were told that nobody here has it
 }
 
 // feud is the history of a name that processes take from each other.
@@ -60,6 +61,7 @@ func (d *directory) resolveLocked(e *edit, n *name) {
 	case claimed:
 		n.holder, n.left = "", e.now
 	}
+	d.muteLocked(e, n)
 	if len(n.claims) == 0 || n.feud != nil {
 		d.resting[n] = struct{}{}
 		d.rouseLocked(e.now + linger)
@@ -67,6 +69,26 @@ func (d *directory) resolveLocked(e *edit, n *name) {
 			d.rouseLocked(f.until)
 		}
 	}
+}
+
+// muteLocked keeps the sessions of this node from the other nodes while their name is held down here: those need not have seen
+// who took it from whom.
+func (d *directory) muteLocked(e *edit, n *name) {
+	mute := n.feud != nil && n.feud.until > 0
+	if !mute && !n.mute {
+		return
+	}
+	for _, c := range n.claims {
+		switch {
+		case c.home == nil:
+		case mute:
+			d.dirty[c.reg.Session] = nil
+		default:
+			d.dirty[c.reg.Session] = c.reg
+		}
+	}
+	e.homes = e.homes || mute != n.mute
+	n.mute = mute
 }
 
 func (n *name) has(c *claim) bool { return slices.Contains(n.claims, c) }
