@@ -62,7 +62,9 @@ func (s *Session) retire(ctx context.Context, successor <-chan struct{}) {
 	if s.client.opts.Server != nil {
 		select {
 		case <-successor:
-			s.goodbye("moved to another node")
+			if s.lasts(ctx, spreadTime) {
+				s.goodbye("moved to another node")
+			}
 		case <-ctx.Done():
 		case <-s.ended:
 		}
@@ -70,6 +72,23 @@ func (s *Session) retire(ctx context.Context, successor <-chan struct{}) {
 	s.waitIdle(ctx, s.busy)
 	s.conn.Shutdown(errLeft)
 	<-s.ended
+}
+
+// spreadTime is how long a server is still called over a session whose successor is open: until all nodes have heard of that
+// one, there may be no other way.
+const spreadTime = 500 * time.Millisecond
+
+// lasts waits. It reports false when the session ended meanwhile, or the client is to.
+func (s *Session) lasts(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-s.ended:
+	}
+	return false
 }
 
 // goodbye asks the node for no new requests, once.
