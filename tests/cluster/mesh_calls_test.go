@@ -208,7 +208,7 @@ func (g *gate) echo(ctx context.Context, r *rpcserver.Request) ([]byte, error) {
 
 // slowly is a handler that takes its time.
 func slowly(ctx context.Context, r *rpcserver.Request) ([]byte, error) {
-	<-time.After(40 * time.Millisecond)
+	<-time.After(80 * time.Millisecond)
 	return echo(ctx, r)
 }
 
@@ -275,11 +275,23 @@ func (s *stream) work() {
 
 // wantFlow waits until so many more calls have ended.
 func (s *stream) wantFlow(more int64) {
-	t := s.caller.m.t
-	t.Helper()
-	at := s.done.Load() + more
-	s.caller.m.withinSaying(healed, func() string { return fmt.Sprintf("%s calls %s: %d to go", s.caller.name, s.method, at-s.done.Load()) },
-		func() bool { return s.done.Load() >= at })
+	s.caller.m.t.Helper()
+	s.caller.m.wantFlow(more, s)
+}
+
+// wantFlow waits until so many more calls of every stream have ended.
+func (m *mesh) wantFlow(more int64, streams ...*stream) {
+	m.t.Helper()
+	goals := make([]int64, len(streams))
+	for i, s := range streams {
+		goals[i] = s.done.Load() + more
+	}
+	for i, s := range streams {
+		m.withinSaying(healed, func() string {
+			return fmt.Sprintf("%s calls %s: %d to go", s.caller.name, s.method, goals[i]-s.done.Load())
+		},
+			func() bool { return s.done.Load() >= goals[i] })
+	}
 }
 
 // wantWide waits until so many calls are under way.

@@ -41,8 +41,7 @@ func TestALinkBreaksInTheMiddleOfFrames(t *testing.T) {
 			m.wantUp()
 		}
 		alice.crowd(100, "pay.Do", 1<<10).wantEnds(healed).wantAll()
-		others.wantFlow(50)
-		back.wantFlow(50)
+		m.wantFlow(50, others, back)
 		others.wantUnharmed()
 		back.wantUnharmed()
 		m.wantOneLinkEach()

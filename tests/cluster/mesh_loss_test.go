@@ -23,8 +23,7 @@ func TestTheOwnerIsKilledWithCallsInFlight(t *testing.T) {
 		m.wantRunning(500, pay1, pay2)
 		m.wantRunning(100, chat)
 		across, local := alice.stream(4, "map.Do", 0), carol.stream(4, "map.Do", 0)
-		across.wantFlow(100)
-		local.wantFlow(100)
+		m.wantFlow(100, across, local)
 		two := alice.stream(1, "both.Do", 0)
 		two.wantFlow(100)
 

@@ -57,8 +57,7 @@ func TestAFullSplit(t *testing.T) {
 		inFlight := alice.crowd(200, "pay.Do", 0)
 		m.wantRunning(200, pay)
 		local, beyond := alice.stream(4, "here.Do", 0), bob.stream(4, "there.Do", 0)
-		local.wantFlow(50)
-		beyond.wantFlow(50)
+		m.wantFlow(50, local, beyond)
 
 		m.net.split("a", "b")
 		m.net.split("a", "c")
@@ -105,8 +104,7 @@ func TestAPartialSplit(t *testing.T) {
 		inFlight := alice.crowd(200, "pay.Do", 0)
 		m.wantRunning(200, pay)
 		near, mid := alice.stream(4, "near.Do", 0), alice.stream(4, "mid.Do", 0)
-		near.wantFlow(50)
-		mid.wantFlow(50)
+		m.wantFlow(50, near, mid)
 
 		m.net.split("a", "b")
 		m.wantDown("a", "b")
@@ -129,8 +127,7 @@ func TestAPartialSplit(t *testing.T) {
 
 		dave.crowd(100, "only.Do", 0).wantEnds(2 * time.Second).wantAll() // it has moved
 		dave.wantPath("only.Do", "c", "b")
-		near.wantFlow(50)
-		mid.wantFlow(50)
+		m.wantFlow(50, near, mid)
 		near.wantUnharmed()
 		mid.wantUnharmed()
 
@@ -155,8 +152,7 @@ func TestAOneWayLink(t *testing.T) {
 		inFlight := alice.crowd(200, "pay.Do", 0)
 		m.wantRunning(200, pay)
 		mid, other := alice.stream(4, "mid.Do", 0), bob.stream(4, "mid.Do", 0)
-		mid.wantFlow(50)
-		other.wantFlow(50)
+		m.wantFlow(50, mid, other)
 
 		m.net.block("a", "b") // a hears b, and b does not hear a
 		m.wantTrouble("a", "link_one_way", "b")
@@ -173,8 +169,7 @@ func TestAOneWayLink(t *testing.T) {
 				t.Errorf("%v: want c to try", err)
 			}
 		}
-		mid.wantFlow(50)
-		other.wantFlow(50)
+		m.wantFlow(50, mid, other)
 		mid.wantUnharmed()
 		other.wantUnharmed()
 
