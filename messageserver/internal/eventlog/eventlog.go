@@ -31,12 +31,12 @@ func New(to *slog.Logger, now func() time.Duration) *Log {
 	return &Log{to: to, now: now, causes: make(map[string]*lines)}
 }
 
-// Event writes an event, unless one of the same name and cause has been written within this second. The cause sorts events;
-// it is not written, and must not hold what others have sent. err may be nil.
-func (l *Log) Event(event, cause string, err error, args ...any) {
+// Event writes an event, unless one of the same name and cause has been written within this second, and reports whether it has.
+// The cause sorts events; it is not written, and must not hold what others have sent. err may be nil.
+func (l *Log) Event(event, cause string, err error, args ...any) (written bool) {
 	ok, held := l.pass(l.now(), event+": "+cause)
 	if !ok {
-		return
+		return false
 	}
 	if err != nil {
 		args = append(args, "cause", err)
@@ -45,6 +45,7 @@ func (l *Log) Event(event, cause string, err error, args ...any) {
 		args = append(args, "held_back", held)
 	}
 	l.to.Info(event, args...)
+	return true
 }
 
 // pass reports whether a line may be written, and how many of its cause were held back before.

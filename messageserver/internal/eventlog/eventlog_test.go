@@ -34,9 +34,12 @@ func TestOneLineOfACausePerSecond(t *testing.T) {
 	if s.lines() != 2 {
 		t.Fatalf("%d lines of two causes in one moment:\n%s", s.lines(), s.text.String())
 	}
+	if s.Event("refused", "silence", nil) || !s.Event("refused", "noise", nil) || s.lines() != 3 {
+		t.Errorf("who asks whether a line was written is told wrong:\n%s", s.text.String())
+	}
 	s.time += time.Second
 	s.Event("refused", "secret", nil)
-	if last := s.text.String(); s.lines() != 3 || !strings.Contains(last, "held_back=9") {
+	if last := s.text.String(); s.lines() != 4 || !strings.Contains(last, "held_back=9") {
 		t.Errorf("a second later: %s", last)
 	}
 	s.time += time.Second

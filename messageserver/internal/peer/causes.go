@@ -80,8 +80,9 @@ func (p *Peers) log(event string, err error, peer string, args ...any) {
 // logRefusal writes why a connection from or to somebody did not become a link: once, although who is refused tries again
 // every few seconds.
 func (p *Peers) logRefusal(err error, who string, args ...any) {
-	if p.refused.isNew(who, causeOf(err)+text(err), p.now()) {
-		p.events.Event("link refused", who+": "+causeOf(err), err, args...)
+	why := causeOf(err) + text(err)
+	if p.refused.isNew(who, why, p.now()) && !p.events.Event("link refused", who+": "+causeOf(err), err, args...) {
+		p.refused.unsaid(who, why) // another reason was written just now: this one is with the next try
 	}
 }
 
@@ -119,6 +120,13 @@ func (r *refusals) isNew(who, why string, now time.Duration) bool {
 		r.last[key] = now
 	}
 	return !known || now-last >= refusalMemory
+}
+
+// unsaid makes one reason news again.
+func (r *refusals) unsaid(who, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.last, refused{who, why})
 }
 
 // forget makes everything that somebody is refused for news again.
