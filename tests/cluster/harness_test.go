@@ -43,9 +43,10 @@ type cluster struct {
 // node is a message server.
 type node struct {
 	*messageserver.Server
-	pipes *testkit.Listener // nil over TCP
-	stop  context.CancelFunc
-	done  chan error
+	pipes   *testkit.Listener // nil over TCP, and in a mesh
+	journal *journal          // in a mesh
+	stop    context.CancelFunc
+	done    chan error
 }
 
 // start starts one node, "a"; the story ends with every consistency check.

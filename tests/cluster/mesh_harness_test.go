@@ -143,9 +143,10 @@ func (m *mesh) newNode(name string, edit ...func(*messageserver.Options)) *node 
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	n := &node{journal: &journal{}, done: make(chan error, 1)}
 	o := messageserver.Options{
 		Node: name, Number: h.number, Advertise: h.modules, Listener: modules, DataDir: h.dir,
-		DrainTimeout: 2 * time.Second, Log: slog.New(slog.DiscardHandler),
+		DrainTimeout: 2 * time.Second, Log: slog.New(n.journal),
 	}
 	o.Admin.Listen = "off"
 	o.Session.LoginsPerSecond = 1 << 20
@@ -154,11 +155,10 @@ func (m *mesh) newNode(name string, edit ...func(*messageserver.Options)) *node 
 	for _, e := range edit {
 		e(&o)
 	}
-	s, err := messageserver.New(o)
-	if err != nil {
+	if n.Server, err = messageserver.New(o); err != nil {
 		m.t.Fatal(err)
 	}
-	return &node{Server: s, done: make(chan error, 1)}
+	return n
 }
 
 // start runs a node.
