@@ -134,16 +134,28 @@ func (m *mesh) adopt(list discovery.List) {
 	}
 }
 
-// SetMembers implements admin.Mesh: the list is checked, written, and put in force.
-func (m *mesh) SetMembers(members []admin.Member) error {
+// CheckMembers implements admin.Mesh.
+func (m *mesh) CheckMembers(members []admin.Member) error {
+	_, err := m.check(members)
+	return err
+}
+
+// check returns the list of the members, unless something is wrong with it.
+func (m *mesh) check(members []admin.Member) (discovery.List, error) {
 	list := make(discovery.List, 0, len(members))
 	for _, one := range members {
 		list = append(list, discovery.Member(one))
 	}
 	if err := list.Validate(); err != nil {
-		return err
+		return nil, err
 	}
-	if err := m.peers.CheckMembers(peerMembers(list)); err != nil {
+	return list, m.peers.CheckMembers(peerMembers(list))
+}
+
+// SetMembers implements admin.Mesh: the list is checked, written, and put in force.
+func (m *mesh) SetMembers(members []admin.Member) error {
+	list, err := m.check(members)
+	if err != nil {
 		return err
 	}
 	m.changing.Lock()

@@ -116,9 +116,13 @@ func (s *Server) setMembers(w http.ResponseWriter, r *http.Request) {
 			"look at it again", s.src.Node, old.Hash, want))
 		return
 	}
+	if err := s.src.Peers.CheckMembers(list); err != nil { // before a node that leaves is told
+		s.refuseList(w, err)
+		return
+	}
 	all, err := s.tellAll(context.WithoutCancel(r.Context()), old.Members, list) // half of the nodes is worse than all
 	if err != nil {
-		refuse(w, http.StatusUnprocessableEntity, fmt.Sprintf("node %s refuses the list, and no other has taken it: %v", s.src.Node, reason(err)))
+		s.refuseList(w, err)
 		return
 	}
 	answer(w, http.StatusOK, struct {
@@ -127,6 +131,11 @@ func (s *Server) setMembers(w http.ResponseWriter, r *http.Request) {
 		OK      bool   `json:"ok"`
 		Results []told `json:"results"`
 	}{s.src.Node, hashOf(list), !slices.ContainsFunc(all, func(t told) bool { return t.fails() }), all})
+}
+
+// refuseList says that this node refuses a list that nobody has taken.
+func (s *Server) refuseList(w http.ResponseWriter, err error) {
+	refuse(w, http.StatusUnprocessableEntity, fmt.Sprintf("node %s refuses the list, and no other has taken it: %v", s.src.Node, reason(err)))
 }
 
 // readList reads what PUT /v1/members brings.
@@ -149,7 +158,28 @@ func readList(w http.ResponseWriter, r *http.Request) (members []Member, status 
 	if len(list.Members) == 0 {
 		return nil, http.StatusBadRequest, errors.New(`there are no members: the body is {"members": [{"node": "a", "number": 1, "address": "10.0.0.1:7072"}]}`)
 	}
+	if i := unnumbered(body); i >= 0 {
+		return nil, http.StatusBadRequest, fmt.Errorf("members[%d] has no number", i)
+	}
 	return list.Members, 0, nil
+}
+
+// unnumbered returns the first member of a list that can be read whose number is left out, which is not number 0; else -1.
+func unnumbered(body []byte) int {
+	var list struct {
+		Members []struct {
+			Number *int `json:"number"`
+		} `json:"members"`
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return -1
+	}
+	for i, m := range list.Members {
+		if m.Number == nil {
+			return i
+		}
+	}
+	return -1
 }
 
 // tellAll puts the list in force at every node. A node that is to leave is told before the others, while it is linked; this

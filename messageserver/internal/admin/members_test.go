@@ -65,6 +65,20 @@ func TestWhatThisNodeRefusesNobodyIsTold(t *testing.T) {
 	}
 }
 
+// TestAListThatIsWrongHereThrowsNobodyOut: not even a node that leaves hears of it.
+func TestAListThatIsWrongHereThrowsNobodyOut(t *testing.T) {
+	w := meet(t, "a", "b", "c")
+	w.peers["a"].wrong = errors.New("the number of a is 7, and it runs with 0")
+	a := w.nodes["a"]
+	got := a.put(listOf(w.peers["a"].members[:2]...), a.hash())
+	if got.Status != http.StatusUnprocessableEntity || !strings.Contains(got.Error, "node a refuses the list, and no other has taken it: the number of a") {
+		t.Errorf("got %+v", got)
+	}
+	if w.peers["a"].sets+w.peers["b"].sets+w.peers["c"].sets != 0 {
+		t.Error("somebody was told")
+	}
+}
+
 func TestEveryNodeIsReported(t *testing.T) {
 	w := meet(t, "a", "b", "c", "d")
 	w.peers["b"].refuses = errors.New("the disk\nis full")
@@ -207,6 +221,7 @@ func TestBadChangesAreRefused(t *testing.T) {
 		{"no JSON", "members:", nil, http.StatusBadRequest, "the body: invalid character"},
 		{"an unknown field", `{"members":[{"node":"a","addr":"x"}]}`, nil, http.StatusBadRequest, `unknown field "addr"`},
 		{"two objects", good + good, nil, http.StatusBadRequest, "something follows"},
+		{"no number", `{"members":[{"node":"a","number":0,"address":"10.0.0.1:1"},{"node":"b","address":"10.0.0.2:1"}]}`, nil, http.StatusBadRequest, "members[1] has no number"},
 		{"nobody", `{"members":[]}`, nil, http.StatusBadRequest, "there are no members"},
 		{"nothing", "", nil, http.StatusBadRequest, "there are no members"},
 		{"too long", strings.Repeat(" ", maxList+1), nil, http.StatusRequestEntityTooLarge, "too large"},

@@ -66,8 +66,10 @@ type Mesh interface {
 	Troubles() []Trouble // what an operator must hear of
 	Members() []Member   // the list that is in force here, with this node
 
-	// SetMembers validates the whole list, writes its file atomically and puts it in force. The error names every problem,
-	// and then nothing has changed.
+	// CheckMembers says what is wrong with a list, every problem, and changes nothing.
+	CheckMembers(members []Member) error
+	// SetMembers checks the whole list, writes its file atomically and puts it in force. The error names every problem, and
+	// then nothing has changed.
 	SetMembers(members []Member) error
 
 	// Ask calls a method of module _node at another node, over the link to it and no other. It ends with ctx.

@@ -56,6 +56,7 @@ type peers struct {
 	world *world
 	self  string
 
+	wrong   error  // what CheckMembers says
 	refuses error  // what SetMembers says
 	silent  bool   // it answers nothing that it is asked
 	garbles bool   // it answers something else
@@ -87,6 +88,8 @@ func (p *peers) Members() []Member {
 	defer p.mu.Unlock()
 	return slices.Clone(p.members)
 }
+
+func (p *peers) CheckMembers([]Member) error { return p.wrong }
 
 func (p *peers) SetMembers(members []Member) error {
 	if p.refuses != nil {
