@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twohop/twohop/internal/testkit"
 	"github.com/twohop/twohop/proto/pb"
 	"github.com/twohop/twohop/proto/wire"
 )
@@ -345,6 +346,33 @@ func TestSilentMachineIsPassedOver(t *testing.T) {
 			p.kill()
 			<-town[1].opened
 			if waited := time.Since(from); waited > dialQuickly+2*spreadLoss {
+				t.Errorf("the next session took %s", waited)
+			}
+		})
+	}
+}
+
+// The process of a node may stand still behind a port that takes connections. It does not hold up the way to others either.
+func TestSilentNodeIsPassedOver(t *testing.T) {
+	for range 10 {
+		story(t, func(t *testing.T, m *mesh) {
+			town := m.town("alpha", "beta", "frozen")
+			m.client("alpha:1", func(o *Options) {
+				o.Dial = func(ctx context.Context, address string) (netConn, error) {
+					if address == "frozen:1" {
+						ours, _ := testkit.Pipe(testkit.PipeOptions{})
+						return ours, nil
+					}
+					return m.dial(ctx, address)
+				}
+			})
+			p := <-town[0].opened
+			synctest.Wait()
+			from := time.Now()
+			town[0].set(func() { town[0].down = true })
+			p.kill()
+			<-town[1].opened
+			if waited := time.Since(from); waited > loginQuickly+2*spreadLoss {
 				t.Errorf("the next session took %s", waited)
 			}
 		})

@@ -52,7 +52,11 @@ func (p *path) connect(ctx context.Context, address string, more bool) (*Session
 	s.control(wire.KindLogin, login)
 	c.add(s)
 	go s.run()
-	timer := time.NewTimer(loginTimeout)
+	patience = loginTimeout
+	if more {
+		patience = loginQuickly
+	}
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case <-s.welcomed:

@@ -59,6 +59,7 @@ const (
 	dialTimeout    = 5 * time.Second
 	dialQuickly    = 2 * time.Second // while there are other addresses to try
 	loginTimeout   = 5 * time.Second
+	loginQuickly   = 2 * time.Second // the same
 	maxConnections = 4
 	maxWaiting     = 1024    // calls that wait for a session
 	maxWaitingSize = 4 << 20 // bytes of them
