@@ -39,7 +39,8 @@
 // another stay a tenth of its calls (and 3), so that they do not become the load that keeps it failing. What is beyond
 // that ends UNKNOWN, and says so.
 //
-// A client that lost its node tries the others within 100 ms each. One that finds no node tries all again after a random time, up
+// A client that lost its node tries the others, after up to 100 ms each; one that is silent holds it up for 2 s, or for 4 s if it
+// takes the connection and then does not answer. One that finds no node tries all again after a random time, up
 // to 0.5 s at first and 30 s in the end, or 5 s while a machine refuses the connection at once, as one does whose node is
 // restarted. Calls wait meanwhile, inside their budgets.
 package rpcclient
