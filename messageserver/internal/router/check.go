@@ -60,7 +60,7 @@ func (c *check) directory(r *Router) {
 	if entries != names {
 		c.addf("%d names are claimed, and the table has %d", names, entries)
 	}
-	homes := *r.local.homes.Load()
+	homes := r.local.homes.all()
 	for session, h := range homes {
 		if cl := d.self.claims[session]; cl == nil || cl.home != h {
 			c.addf("session %d can be reached by other nodes, and is not registered", session)

@@ -66,7 +66,7 @@ func newDirectory(node string) *directory {
 type edit struct {
 	now    time.Duration
 	names  []*name
-	homes  bool // sessions of this node have come, gone or changed
+	homes  map[uint64]struct{} // sessions of this node that have come, gone or changed
 	losers []Target
 	downs  int // names that are held down since
 }
@@ -77,6 +77,14 @@ func (e *edit) touchLocked(n *name) {
 		n.touched = true
 		e.names = append(e.names, n)
 	}
+}
+
+// touchHome notes that others may or may not call a session of this node any more.
+func (e *edit) touchHome(session uint64) {
+	if e.homes == nil {
+		e.homes = make(map[uint64]struct{}, 1)
+	}
+	e.homes[session] = struct{}{}
 }
 
 // edit makes one change. Who has lost its name, and who waits for changes, hears of it when the lock is free again.
@@ -116,14 +124,15 @@ func (r *Router) commitLocked(e *edit) {
 	if len(modules) > 0 {
 		r.table.Store(r.table.Load().with(modules))
 	}
-	if e.homes {
-		homes := make(map[uint64]*home, len(d.self.claims))
-		for session, c := range d.self.claims {
-			if !d.modules[c.reg.Module][c.reg.Instance].mute {
-				homes[session] = c.home
+	if len(e.homes) > 0 {
+		changes := make(map[uint64]*home, len(e.homes))
+		for session := range e.homes {
+			changes[session] = nil
+			if c := d.self.claims[session]; c != nil && !d.modules[c.reg.Module][c.reg.Instance].mute {
+				changes[session] = c.home
 			}
 		}
-		r.local.homes.Store(&homes)
+		r.local.homes.edit(changes)
 	}
 }
 
@@ -138,7 +147,7 @@ func (d *directory) putLocked(e *edit, o *owner, reg *Registration, t Target) {
 	if o == d.self {
 		c.home = &home{reg: reg, target: t}
 		d.dirty[reg.Session] = reg
-		e.homes = true
+		e.touchHome(reg.Session)
 	}
 	if old := o.claims[reg.Session]; old != nil {
 		if old.reg.Module == reg.Module && old.reg.Instance == reg.Instance {
@@ -174,7 +183,7 @@ func (d *directory) dropLocked(e *edit, o *owner, session uint64) {
 	if o == d.self {
 		d.dirty[session] = nil
 		delete(d.told, session)
-		e.homes = true
+		e.touchHome(session)
 	}
 }
 

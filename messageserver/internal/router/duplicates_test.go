@@ -200,14 +200,14 @@ func TestANameThatIsHeldDownHereIsKeptFromOthers(t *testing.T) {
 	if follow(); len(known) != 0 {
 		t.Errorf("a change of a session told others of it: %v", known)
 	}
-	homes := *h.r.local.homes.Load()
+	homes := h.r.local.homes.all()
 	if len(homes) != 0 {
 		t.Errorf("calls of others reach %d sessions of a name that is held down", len(homes))
 	}
 	h.pass(holdDown)
 	follow()
-	if !known[sixth.session] || len(*h.r.local.homes.Load()) != 7 {
-		t.Errorf("afterwards others know %v and reach %d sessions, want all 7", known, len(*h.r.local.homes.Load()))
+	if !known[sixth.session] || len(h.r.local.homes.all()) != 7 {
+		t.Errorf("afterwards others know %v and reach %d sessions, want all 7", known, len(h.r.local.homes.all()))
 	}
 	h.check()
 }

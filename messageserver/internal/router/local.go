@@ -24,7 +24,7 @@ type Local struct {
 	counters *Transit
 	stale    *atomic.Uint64 // ends that came after another one
 
-	homes    atomic.Pointer[map[uint64]*home] // the sessions of this node, by number; a change makes a new map
+	homes    homes // the sessions of this node
 	inFlight atomic.Int64
 }
 
@@ -81,7 +81,7 @@ func (l *Local) Submit(b *Batch, c *Call) {
 // find returns the session that a call is for, if it may go there.
 func (l *Local) find(b *Batch, c *Call) (h *home, code wire.Code, why string) {
 	req := &c.Request
-	h = (*l.homes.Load())[req.Stamp.Target]
+	h = l.homes.find(req.Stamp.Target)
 	switch {
 	case h == nil:
 		return nil, wire.StaleRoute, "the session is not registered at this node"

@@ -79,15 +79,15 @@ func (d *directory) muteLocked(e *edit, n *name) {
 		return
 	}
 	for _, c := range n.claims {
-		switch {
-		case c.home == nil:
-		case mute:
-			d.dirty[c.reg.Session] = nil
-		default:
-			d.dirty[c.reg.Session] = c.reg
+		if c.home == nil {
+			continue
 		}
+		d.dirty[c.reg.Session] = c.reg
+		if mute {
+			d.dirty[c.reg.Session] = nil
+		}
+		e.touchHome(c.reg.Session)
 	}
-	e.homes = e.homes || mute != n.mute
 	n.mute = mute
 }
 

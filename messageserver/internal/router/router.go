@@ -110,7 +110,6 @@ func New(opts Options, now func() time.Duration) *Router {
 		node: r.opts.Node, most: int64(r.opts.MaxInFlight), others: &r.inFlight, now: now, calls: &r.calls, wheel: &r.wheel,
 		counters: &r.counters.Transit, stale: &r.counters.Stale,
 	}
-	r.local.homes.Store(&map[uint64]*home{})
 	return r
 }
 
