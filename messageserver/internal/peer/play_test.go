@@ -81,7 +81,13 @@ func (a *actor) enter(patient bool) {
 			a.over = true
 			return
 		}
-		a.pickUp()
+		for a.answerTheDoor() != nil {
+			a.conn.Close()
+			if !patient {
+				a.over = true
+				return
+			}
+		}
 	}
 	f, err := wire.Frame{}, ends
 	if err == nil {
@@ -506,6 +512,9 @@ func overheard(t *testing.T, said []byte, chunk int, key string) (heard string) 
 		}
 		s.leave()
 		b.wantConsistent()
+		if len(b.log.lines("refused by the other node")) > 0 {
+			heard = "REFUSE ends it at once, whatever is still to be said"
+		}
 	}, func(o *Options) { o.Secret = key })
 	return heard
 }

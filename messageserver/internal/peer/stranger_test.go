@@ -3,6 +3,8 @@ package peer
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"os"
 	"testing"
@@ -61,6 +63,14 @@ func (m *mesh) stand(name string) *stranger {
 // pickUp takes the next connection that comes, and its preface.
 func (s *stranger) pickUp() {
 	s.t.Helper()
+	if err := s.answerTheDoor(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// answerTheDoor is pickUp where who has dialled may have left.
+func (s *stranger) answerTheDoor() error {
+	s.t.Helper()
 	s.in = nil
 	select {
 	case s.conn = <-s.calls:
@@ -69,9 +79,10 @@ func (s *stranger) pickUp() {
 	}
 	preface := make([]byte, 8)
 	_ = s.conn.SetReadDeadline(time.Now().Add(time.Minute))
-	if _, err := s.conn.Read(preface); err != nil || string(preface) != wire.Preface {
-		s.t.Fatalf("preface %q, %v", preface, err)
+	if _, err := io.ReadFull(s.conn, preface); err != nil || string(preface) != wire.Preface {
+		return fmt.Errorf("preface %q, %w", preface, err)
 	}
+	return nil
 }
 
 // helloOf is a HELLO that is fine for a mesh whose members are numbered in the order of the list.
