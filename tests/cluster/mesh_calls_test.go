@@ -256,7 +256,7 @@ func (s *stream) work() {
 		select {
 		case <-s.stop:
 			return
-		case <-time.After(time.Millisecond): // leaves the machine to the others
+		case <-time.After(10 * time.Millisecond): // leaves the machine to the others
 		}
 		name, body := m.ledger.named(s.caller.name, s.size)
 		s.busy.Add(1)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,16 +40,21 @@ func onEachMesh(t *testing.T, names []string, story func(t *testing.T, m *mesh))
 	t.Run("tcp", func(t *testing.T) { story(t, startMesh(t, false, names...)) })
 }
 
-// onEachMeshAtOnce does so at the same time, for stories that wait most of theirs. No other story runs meanwhile.
+// onEachMeshAtOnce does so side by side, for stories that wait most of their time.
 func onEachMeshAtOnce(t *testing.T, names []string, story func(t *testing.T, m *mesh)) {
-	t.Run("memory", func(t *testing.T) {
-		t.Parallel()
-		story(t, startMesh(t, true, names...))
-	})
-	t.Run("tcp", func(t *testing.T) {
-		t.Parallel()
-		story(t, startMesh(t, false, names...))
-	})
+	atOnce(
+		func() { t.Run("memory", func(t *testing.T) { story(t, startMesh(t, true, names...)) }) },
+		func() { t.Run("tcp", func(t *testing.T) { story(t, startMesh(t, false, names...)) }) },
+	)
+}
+
+// atOnce runs all and waits.
+func atOnce(all ...func()) {
+	var under sync.WaitGroup
+	for _, run := range all {
+		under.Go(run)
+	}
+	under.Wait()
 }
 
 // startMesh starts nodes that are members of one mesh, and waits until all links are up.

@@ -110,52 +110,50 @@ func TestANodeIsRemovedUnderLoad(t *testing.T) {
 }
 
 // Three nodes have three lists. Calls cross two nodes or end, and every node says that the lists differ.
-func TestThreeNodesWithThreeLists(t *testing.T) {
-	onEachMeshAtOnce(t, abc, func(t *testing.T, m *mesh) {
-		stranger := messageserver.Member{Node: "z", Number: 99, Address: "127.0.0.1:9"}
-		for _, name := range abc {
-			m.serveAt("at-"+name, "at-"+name, echo, name)
-		}
-		callers := map[string]*caller{}
-		for _, name := range abc {
-			callers[name] = m.residentAt("in-"+name, name)
-		}
-		m.tell("a", without(m.members, "b")...)
-		m.tell("b", append(slices.Clone(m.members), stranger)...)
-		m.wantTrouble("a", "membership_differs", "c")
-		m.wantTrouble("c", "membership_differs", "a")
-		m.wantTrouble("c", "membership_differs", "b")
-		m.wantTrouble("b", "membership_differs", "c")
-		for from, caller := range callers {
-			for _, to := range abc {
-				y := newTally(t)
-				for range 20 {
-					var r rpcclient.Receipt
-					_, err := caller.via.CallRaw(m.ctx, "at-"+to+".Do", nil, rpcclient.WantReceipt(&r))
-					if y.add(err); len(r.Hops) > 2 {
-						t.Fatalf("a call crossed %v", r.Hops)
-					}
-				}
-				apart := from != to && from != "c" && to != "c" // a and b
-				if apart && y.class[rpcclient.NotExecuted] != 20 || !apart && y.ok != 20 {
-					t.Errorf("calls from %s to %s: %v", from, to, y)
+func threeNodesWithThreeLists(t *testing.T, m *mesh) {
+	stranger := messageserver.Member{Node: "z", Number: 99, Address: "127.0.0.1:9"}
+	for _, name := range abc {
+		m.serveAt("at-"+name, "at-"+name, echo, name)
+	}
+	callers := map[string]*caller{}
+	for _, name := range abc {
+		callers[name] = m.residentAt("in-"+name, name)
+	}
+	m.tell("a", without(m.members, "b")...)
+	m.tell("b", append(slices.Clone(m.members), stranger)...)
+	m.wantTrouble("a", "membership_differs", "c")
+	m.wantTrouble("c", "membership_differs", "a")
+	m.wantTrouble("c", "membership_differs", "b")
+	m.wantTrouble("b", "membership_differs", "c")
+	for from, caller := range callers {
+		for _, to := range abc {
+			y := newTally(t)
+			for range 20 {
+				var r rpcclient.Receipt
+				_, err := caller.via.CallRaw(m.ctx, "at-"+to+".Do", nil, rpcclient.WantReceipt(&r))
+				if y.add(err); len(r.Hops) > 2 {
+					t.Fatalf("a call crossed %v", r.Hops)
 				}
 			}
+			apart := from != to && from != "c" && to != "c" // a and b
+			if apart && y.class[rpcclient.NotExecuted] != 20 || !apart && y.ok != 20 {
+				t.Errorf("calls from %s to %s: %v", from, to, y)
+			}
 		}
-		for _, name := range abc {
-			m.tell(name, m.members...)
-		}
-		m.wantUp()
-		for _, h := range m.running() {
-			m.within(5*time.Second, h.name+" has no trouble any more", func() bool { return len(h.node.Troubles()) == 0 })
-		}
-		callers["a"].wantPath("at-b.Do", "a", "b")
-	})
+	}
+	for _, name := range abc {
+		m.tell(name, m.members...)
+	}
+	m.wantUp()
+	for _, h := range m.running() {
+		m.within(5*time.Second, h.name+" has no trouble any more", func() bool { return len(h.node.Troubles()) == 0 })
+	}
+	callers["a"].wantPath("at-b.Do", "a", "b")
 }
 
 // A node is stopped as an operator does, while it is in use: nothing fails.
 func TestANodeIsDrainedUnderLoad(t *testing.T) {
-	onEachMesh(t, abc, func(t *testing.T, m *mesh) {
+	onEachMeshAtOnce(t, abc, func(t *testing.T, m *mesh) {
 		for _, name := range []string{"pay-1", "pay-2", "pay-3"} {
 			m.serveAt("pay", name, slowly, map[string][]string{"pay-1": {"a", "b"}, "pay-2": {"b", "c"}, "pay-3": {"c", "a"}}[name]...)
 		}

@@ -12,24 +12,24 @@ import (
 )
 
 // wantReplaced waits until an instance ends because another process has its name, and is away.
-func (s *module) wantReplaced() {
-	s.c.t.Helper()
+func (m *module) wantReplaced() {
+	m.c.t.Helper()
 	select {
-	case err := <-s.done:
+	case err := <-m.done:
 		if !errors.Is(err, rpcserver.ErrReplaced) {
-			s.c.t.Errorf("%s ended with %v, want REPLACED", s.name, err)
+			m.c.t.Errorf("%s ended with %v, want REPLACED", m.name, err)
 		}
-		s.done <- err
+		m.done <- err
 	case <-time.After(slack * 5 * time.Second):
-		s.c.t.Fatalf("%s goes on", s.name)
+		m.c.t.Fatalf("%s goes on", m.name)
 	}
 }
 
 // running reports whether an instance has not ended.
-func (s *module) running() bool {
+func (m *module) running() bool {
 	select {
-	case err := <-s.done:
-		s.done <- err
+	case err := <-m.done:
+		m.done <- err
 		return false
 	default:
 		return true
@@ -37,8 +37,8 @@ func (s *module) running() bool {
 }
 
 // process tells processes of one name apart.
-func (s *module) process() string {
-	_, uuid := s.server.Instance()
+func (m *module) process() string {
+	_, uuid := m.server.Instance()
 	return uuid
 }
 
@@ -58,10 +58,10 @@ func (m *mesh) wantHolder(holder *module, moduleName, instance string, callers .
 
 // Two processes take one name at the same moment, at two nodes: all nodes choose the same one, and the other one is told.
 func TestOneNameAtTwoNodesAtOnce(t *testing.T) {
-	onEachMesh(t, abc, func(t *testing.T, m *mesh) {
+	onEachMeshAtOnce(t, abc, func(t *testing.T, m *mesh) {
 		chance := seeded(t)
 		callers := []*caller{m.residentAt("alice", "a"), m.residentAt("bob", "b"), m.residentAt("carol", "c")}
-		rounds := 12
+		rounds := 8
 		if testing.Short() {
 			rounds = 1
 		}
@@ -119,7 +119,7 @@ func TestTheNewestLoginWinsAtAnotherNode(t *testing.T) {
 
 // One process at two nodes is one instance.
 func TestOneProcessAtTwoNodesIsNotReplaced(t *testing.T) {
-	onEachMesh(t, abc, func(t *testing.T, m *mesh) {
+	onEachMeshAtOnce(t, abc, func(t *testing.T, m *mesh) {
 		alice := m.residentAt("alice", "a")
 		for round := range 10 {
 			name := fmt.Sprintf("pay-%d", round)
@@ -167,9 +167,9 @@ func TestFlappingRegistrations(t *testing.T) {
 		others := alice.stream(120, "calm.Do", 0)
 		others.wantWide(100)
 		before := m.hosts["b"].node.Own()
-		flaps := 30
+		flaps := 15
 		if testing.Short() {
-			flaps = 10
+			flaps = 5
 		}
 		for range flaps {
 			var leaving sync.WaitGroup
@@ -199,9 +199,9 @@ func TestFlappingRegistrations(t *testing.T) {
 
 // A login is never lost between the snapshot of a link that comes up and what follows it.
 func TestLoginsWhileALinkComesUp(t *testing.T) {
-	onEachMesh(t, abc, func(t *testing.T, m *mesh) {
+	onEachMeshAtOnce(t, abc, func(t *testing.T, m *mesh) {
 		chance := seeded(t)
-		rounds := 20
+		rounds := 12
 		if testing.Short() {
 			rounds = 3
 		}

@@ -21,7 +21,7 @@ const meshSecret = "correct horse battery staple"
 
 // Processes that are no members, or not as they say, knock at the peer port with the members' address book.
 func TestStrangersAreRefused(t *testing.T) {
-	onEachMesh(t, nil, func(t *testing.T, m *mesh) {
+	onEachMeshAtOnce(t, nil, func(t *testing.T, m *mesh) {
 		secret := func(o *messageserver.Options) { o.Peers.Secret = meshSecret }
 		for _, name := range []string{"b", "c"} {
 			h := m.addHost(name)
