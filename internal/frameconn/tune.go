@@ -9,11 +9,12 @@ import (
 const userTimeout = 5 * time.Second
 
 // mostUnsent is how many bytes the kernel takes of a connection that it cannot send yet. What is there can neither be passed by
-// a heartbeat nor be taken back when its time is up, and the kernel would take megabytes: on a slow link, half a minute.
-const mostUnsent = chunkSize
+// a heartbeat nor be taken back when its time is up, and the kernel would take megabytes: on a slow link, half a minute. The
+// number is that of many HTTP/2 servers, which have the same wish.
+const mostUnsent = 16 << 10
 
 // TuneTCP sets what a connection between modules and nodes wants of TCP: no delay of small writes, keepalive probes
-// after 10 s of silence, and, where the system can, an end after 5 s without acknowledgement and at most 64 KiB in the
+// after 10 s of silence, and, where the system can, an end after 5 s without acknowledgement and at most 16 KiB in the
 // kernel that it has not sent. TLS connections are looked through; others than TCP are left alone, and so is what the
 // system refuses.
 func TuneTCP(nc net.Conn) {
