@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -165,7 +166,22 @@ func (m *mesh) SetMembers(members []admin.Member) error {
 			return err
 		}
 	}
-	return m.peers.SetMembers(peerMembers(list))
+	if err := m.peers.CheckMembers(peerMembers(list)); err != nil {
+		return err
+	}
+	before := m.peers.Nodes()
+	_, stays := list.Find(m.server.opts.Node)
+	if !stays {
+		// Who is not of the mesh has no way to modules elsewhere: its own are sent there before the links go.
+		m.server.sendAway(before)
+	}
+	if err := m.peers.SetMembers(peerMembers(list)); err != nil {
+		return err
+	}
+	if stays {
+		m.server.sessions.TakeBack()
+	}
+	return nil
 }
 
 // Members implements admin.Mesh.
@@ -258,4 +274,10 @@ func (s *Server) Links() map[string]string {
 		}
 	}
 	return states
+}
+
+// sendAway sends the modules of a node that is removed to the others that it knows.
+func (s *Server) sendAway(known []*pb.Node) {
+	others := slices.DeleteFunc(known, func(n *pb.Node) bool { return n.GetName() == s.opts.Node })
+	s.sessions.SendAway(others)
 }

@@ -12,6 +12,9 @@ import (
 // errNodeDraining is what a GOAWAY tells a module while the node stops.
 var errNodeDraining = &wire.Error{Code: wire.Draining, Reason: "the node is draining"}
 
+// errNodeRemoved is what it tells when the node is not a member of the mesh any more.
+var errNodeRemoved = &wire.Error{Code: wire.Draining, Reason: "the node has been removed from the mesh"}
+
 // goawayFrame is what a GOAWAY says.
 func (c *session) goawayFrame(why *wire.Error) wire.Frame {
 	return controlFrame(wire.KindGoaway, &pb.Goaway{Code: uint32(why.Code), Message: why.Reason, Try: c.room.others()})
@@ -41,10 +44,15 @@ func (c *session) Replace() {
 	}
 	c.room.opts.Router.Unregister(c.number)
 	c.room.log("session replaced", nil, "session", c.String())
+	c.expire(errReplaced)
+}
+
+// expire closes a session that was told to leave and stays.
+func (c *session) expire(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.gone {
-		c.patience = time.AfterFunc(c.room.opts.ReplacedTimeout, func() { c.conn.Close(errReplaced) })
+		c.patience = time.AfterFunc(c.room.opts.ReplacedTimeout, func() { c.conn.Close(cause) })
 	}
 }
 

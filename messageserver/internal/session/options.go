@@ -23,7 +23,7 @@ type Options struct {
 	LoginTimeout    time.Duration // from accept to WELCOME; default 5 s
 	Heartbeat       time.Duration // silence after which a long session is pinged; default 5 s
 	Dead            time.Duration // silence after which it is closed; default 12 s
-	ReplacedTimeout time.Duration // from GOAWAY REPLACED to the close, if the module does not; default 30 s
+	ReplacedTimeout time.Duration // from a GOAWAY that is for good to the close, if the module does not; default 30 s
 	Stalled         time.Duration // this process did not run for so long: sessions are closed; default 3.5 s
 	CallerQueue     int           // bytes waiting for a caller; default 4 MiB
 	ServerQueue     int           // bytes waiting for a server; default 8 MiB

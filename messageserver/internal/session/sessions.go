@@ -28,10 +28,11 @@ type Sessions struct {
 	news      news
 
 	// Guarded by mu.
-	mu       sync.Mutex
-	all      map[*session]struct{}
-	draining bool
-	idle     sync.Cond // all got empty
+	mu        sync.Mutex
+	all       map[*session]struct{}
+	draining  bool
+	elsewhere []*pb.Node // where modules are sent, while this node is not of the mesh; nil while it is
+	idle      sync.Cond  // all got empty
 }
 
 // Counters say what the sessions of a node have done.
@@ -135,11 +136,37 @@ func (s *Sessions) snapshot() []*session {
 func (s *Sessions) isDraining() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.draining
+	return s.draining || s.elsewhere != nil
+}
+
+// SendAway tells all sessions to go to other nodes, and takes no login until TakeBack: this node is not of the mesh any more,
+// and has no way to modules that are elsewhere.
+func (s *Sessions) SendAway(nodes []*pb.Node) {
+	s.mu.Lock()
+	s.elsewhere = append([]*pb.Node{}, nodes...)
+	s.mu.Unlock()
+	for _, c := range s.snapshot() {
+		if c.isOpen() && c.leave(errNodeRemoved) {
+			c.expire(errDraining)
+		}
+	}
+}
+
+// TakeBack takes logins again.
+func (s *Sessions) TakeBack() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.elsewhere = nil
 }
 
 // others returns the ways into the mesh besides this node.
 func (s *Sessions) others() []*pb.Node {
+	s.mu.Lock()
+	elsewhere := s.elsewhere
+	s.mu.Unlock()
+	if elsewhere != nil {
+		return elsewhere
+	}
 	return slices.DeleteFunc(s.opts.Nodes(), func(n *pb.Node) bool { return n.GetName() == s.opts.Node })
 }
 
