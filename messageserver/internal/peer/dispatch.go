@@ -52,9 +52,6 @@ var dispatch = [wire.KindSkippable]row{
 
 // vet ends the connection for a frame that may not come now.
 func (l *link) vet(f *wire.Frame) error {
-	if l.doubted.Load() {
-		signal(l.heard)
-	}
 	if f.Kind >= wire.KindSkippable {
 		return nil
 	}

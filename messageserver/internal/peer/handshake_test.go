@@ -315,6 +315,27 @@ func TestOneOfTwoProcessesWithANameIsRefused(t *testing.T) {
 	})
 }
 
+func TestTwoProcessesThatKnockAtOnceAreBothRefused(t *testing.T) {
+	alone(t, "b", func(m *mesh, b *node) {
+		first := b.visit("a")
+		first.knock(m.helloOf("a"), "")
+		first.wantIn()
+		first.beat(1 << 50)
+		var clones []*stranger
+		for _, boot := range []string{"fedcba9876543210", "0123456789fedcba"} {
+			clone := b.visit("a")
+			clone.knock(m.helloOf("a", func(h *pb.Hello) { h.BootId, h.Incarnation = []byte(boot), 1<<50+5 }), "")
+			clones = append(clones, clone)
+		}
+		time.Sleep(time.Second)
+		first.beat(1 << 50)
+		for _, clone := range clones {
+			clone.wantRefuse(wire.Denied)
+		}
+		b.wantState("a", StateUp)
+	})
+}
+
 func TestAHandshakeHasFourKiBAndFiveSeconds(t *testing.T) {
 	alone(t, "b", func(m *mesh, b *node) {
 		slow := b.visit("a")

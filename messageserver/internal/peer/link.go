@@ -70,9 +70,6 @@ type link struct {
 
 	left  chan struct{} // closed when it is parted
 	slots router.Slots  // attempts that went this way
-
-	doubted atomic.Bool   // somebody wants to know of the next frame
-	heard   chan struct{} // one slot: it came
 }
 
 var _ router.Target = (*link)(nil)
@@ -80,7 +77,7 @@ var _ router.Target = (*link)(nil)
 func newLink(p *Peers, nc net.Conn, dialled *member) *link {
 	frameconn.TuneTCP(nc)
 	door, nc := frameconn.NewEntrance(nc, wire.LoginLimit)
-	l := &link{peers: p, entrance: door, dialled: dialled, since: p.now(), left: make(chan struct{}), heard: make(chan struct{}, 1)}
+	l := &link{peers: p, entrance: door, dialled: dialled, since: p.now(), left: make(chan struct{})}
 	l.conn = frameconn.New(nc, frameconn.Options{
 		Accepts:  dialled == nil,
 		MaxFrame: wire.LoginLimit - uint32(len(wire.Preface)) - 4,
@@ -244,23 +241,18 @@ func (l *link) goodbye(reason string, drain time.Duration) {
 	l.send(controlFrame(wire.KindGoodbye, &pb.Goodbye{Reason: reason, DrainMs: uint32(drain.Milliseconds())}))
 }
 
-// answers waits for the next frame, for a heartbeat's time and some more, and reports whether it came.
+// answers waits for a heartbeat's time and some more, and reports whether a frame came. Several may wait at once: a second
+// process that knocks must not make the first one pass for silent.
 func (l *link) answers() bool {
-	select {
-	case <-l.heard: // of somebody who waited before
-	default:
-	}
-	l.doubted.Store(true)
-	defer l.doubted.Store(false)
+	before := l.conn.Stats().FramesIn
 	over := time.NewTimer(l.peers.opts.Heartbeat * 5 / 4)
 	defer over.Stop()
 	select {
-	case <-l.heard:
-		return true
 	case <-l.conn.Done():
+		return false
 	case <-over.C:
+		return l.conn.Stats().FramesIn > before
 	}
-	return false
 }
 
 // send queues a control frame and flushes.
