@@ -338,8 +338,12 @@ func (i *instance) logout() {
 func (i *instance) Send(_ *router.Batch, f *wire.Frame, _ bool) error {
 	g := *f
 	g.Header, g.Body = bytes.Clone(f.Header), bytes.Clone(f.Body)
-	i.requests <- g
-	return nil
+	select {
+	case i.requests <- g:
+		return nil
+	default:
+		return frameconn.ErrFull
+	}
 }
 
 // Cancel implements router.Target.

@@ -387,11 +387,13 @@ func (p *play) finish() {
 	}
 	p.b.wantConsistent()
 	p.b.setMembers(p.m.list...)
-	for i, a := range p.actors {
+	for _, a := range p.actors {
 		a.incarnation += 1 << 40
 		a.boots++
 		a.own = registry.NewOwn(a.incarnation)
-		a.change(byte(1 + i))
+		reg := registration(uint64(a.name[0]), a.name)
+		reg.Instance = "alive-" + a.name // nobody has fought over it
+		a.own.Apply([]router.Change{{Session: reg.Session, Registration: reg}})
 		a.leaveOld()
 		a.enter(true)
 		for range 3 {
@@ -402,7 +404,7 @@ func (p *play) finish() {
 		if l := p.b.link(a.name); l.State != StateUp || l.Entries != 1 {
 			p.m.t.Errorf("a new link to %s is %s (%s) with %d entries", a.name, l.State, l.Cause, l.Entries)
 		}
-		c := p.b.call("pay.Move", func(_ *wire.Frame, r *wire.Request) { r.Instance = fmt.Append(nil, "pay-", 1+i) })
+		c := p.b.call("pay.Move", func(_ *wire.Frame, r *wire.Request) { r.Instance = []byte(reg.Instance) })
 		a.respond(0)
 		c.want(wire.OK, c.body)
 	}

@@ -62,8 +62,7 @@ func New(o Options) *Inbound {
 // Request takes a REQUEST that has arrived since the given time. The error is a breach of the protocol.
 func (i *Inbound) Request(b *router.Batch, f *wire.Frame, arrived time.Duration) error {
 	if f.Hops != 1 {
-		i.refuse(b, f, wire.BadRequest, fmt.Sprintf("the request has crossed %d nodes, one is the most before this one", f.Hops))
-		return nil
+		return i.refuse(b, f, wire.BadRequest, fmt.Sprintf("the request has crossed %d nodes, it must be 1 at this one", f.Hops))
 	}
 	local := i.opts.Local
 	call := local.Call()
@@ -181,12 +180,19 @@ func (i *Inbound) send(b *router.Batch, f *wire.Frame) {
 	}
 }
 
-// refuse answers a request that nobody here has seen.
-func (i *Inbound) refuse(b *router.Batch, f *wire.Frame, code wire.Code, reason string) {
+// refuse answers a request that nobody here has seen. The error is that its call_id is in flight.
+func (i *Inbound) refuse(b *router.Batch, f *wire.Frame, code wire.Code, reason string) error {
 	i.opts.Counts.Refused.Add(1)
 	if f.Flags&wire.FlagOneWay != 0 {
-		return
+		return nil
+	}
+	i.mu.Lock()
+	_, there := i.flights[f.CallID]
+	i.mu.Unlock()
+	if there {
+		return twice(f.CallID)
 	}
 	header := wire.AppendRefusal(nil, &wire.Refusal{Message: reason, Node: i.opts.Node, Hop: 2})
 	i.send(b, &wire.Frame{CallID: f.CallID, RPCID: f.RPCID, Status: code, Header: header})
+	return nil
 }

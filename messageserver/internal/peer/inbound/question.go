@@ -26,20 +26,17 @@ func (i *Inbound) takeQuestion(b *router.Batch, f *wire.Frame, req *wire.Request
 	method := i.opts.Methods[string(req.Method)]
 	switch {
 	case string(req.Instance) != i.opts.Node:
-		i.refuse(b, f, wire.StaleRoute, "the question is for another node")
-		return nil
+		return i.refuse(b, f, wire.StaleRoute, "the question is for another node")
 	case method == nil:
-		i.refuse(b, f, wire.Unimplemented, "this node has no such method")
-		return nil
+		return i.refuse(b, f, wire.Unimplemented, "this node has no such method")
 	case f.Flags&wire.FlagOneWay != 0:
-		return nil
+		return i.refuse(b, f, wire.BadOption, "a question wants an answer")
 	}
 	i.mu.Lock()
 	busy := i.asked >= maxAsked
 	i.mu.Unlock()
 	if busy {
-		i.refuse(b, f, wire.Overloaded, "too many questions are under way")
-		return nil
+		return i.refuse(b, f, wire.Overloaded, "too many questions are under way")
 	}
 	ctx, stop := context.WithTimeout(i.ctx, time.Duration(f.BudgetMS)*time.Millisecond)
 	if !i.enter(f.CallID, flight{stop: stop}) {
