@@ -1,7 +1,10 @@
 package peer
 
 import (
+	"context"
 	"errors"
+	"io"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -221,4 +224,37 @@ func (n *node) troubles(kind, peer string) (count int) {
 		}
 	}
 	return count
+}
+
+// hangs is a log whose writer waits when it is to write one event.
+type hangs struct {
+	slog.Handler
+	at  string
+	let chan struct{}
+}
+
+func (h *hangs) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == h.at {
+		<-h.let
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func TestALogThatHangsHoldsUpNoOtherLink(t *testing.T) {
+	log := &hangs{Handler: slog.NewTextHandler(io.Discard, nil), at: "link up"}
+	alone(t, "b", func(m *mesh, b *node) {
+		log.let = make(chan struct{})
+		s := b.visit("a")
+		s.knock(m.helloOf("a"), "")
+		s.wantIn()
+		s.beat(1 << 50)
+		synctest.Wait()
+		b.wantState("a", StateUp)
+		if !b.peers.routing.TryLock() {
+			t.Error("nobody else can tell the router anything while a line is written")
+		} else {
+			b.peers.routing.Unlock()
+		}
+		close(log.let)
+	}, func(o *Options) { o.Log = slog.New(log) })
 }

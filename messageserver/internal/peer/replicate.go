@@ -10,9 +10,37 @@ import (
 	"github.com/twohop/twohop/proto/wire"
 )
 
-// takeRegistry is what the other side says of its sessions, and of how it hears this node. The view and the router learn it
-// in one order: routing is held over both. On a link that is not the member's any more it is not listened to.
+// takeRegistry is what the other side says of its sessions, and of how it hears this node. On a link that is not the member's
+// any more it is not listened to.
 func (l *link) takeRegistry(f *wire.Frame) error {
+	p := l.peers
+	t, err := l.replicate(f)
+	if err != nil {
+		return err
+	}
+	if t.Mismatch != nil {
+		p.log("registry differs", t.Mismatch, l.member.name)
+	}
+	if t.up {
+		p.log("link up", nil, l.member.name, "entries", t.entries)
+		p.tellNodes()
+	}
+	if t.more {
+		signal(p.poke)
+	}
+	return nil
+}
+
+// taken is what a frame of the registry led to.
+type taken struct {
+	registry.Result
+	up      bool // the link is, since this frame
+	entries int  // in the view
+	more    bool // there is something to send
+}
+
+// replicate has the view and the router learn a frame in one order: routing is held over both.
+func (l *link) replicate(f *wire.Frame) (t taken, err error) {
 	p, m := l.peers, l.member
 	p.routing.Lock()
 	defer p.routing.Unlock()
@@ -20,34 +48,26 @@ func (l *link) takeRegistry(f *wire.Frame) error {
 	p.mu.Lock()
 	if l.parted {
 		p.mu.Unlock()
-		return nil
+		return t, nil
 	}
-	result, err := l.exchange.Take(f.Kind, f.Header, now)
-	first := err == nil && !l.up && l.exchange.State(now) == registry.Up
-	if first {
+	t.Result, err = l.exchange.Take(f.Kind, f.Header, now)
+	t.up = err == nil && !l.up && l.exchange.State(now) == registry.Up
+	if t.up {
 		l.up = true
 		m.becomeLocked(StateUp, nil)
 	}
-	more, entries := first || l.exchange.Pending(), m.view.Count()
+	t.more, t.entries = t.up || l.exchange.Pending(), m.view.Count()
 	p.mu.Unlock()
 	if err != nil {
-		return err
+		return t, err
 	}
-	if result.Mismatch != nil {
-		p.log("registry differs", result.Mismatch, m.name)
+	if len(t.Changes) > 0 {
+		p.opts.Router.Announce(m.name, t.Changes)
 	}
-	if len(result.Changes) > 0 {
-		p.opts.Router.Announce(m.name, result.Changes)
-	}
-	if first {
+	if t.up {
 		p.opts.Router.Connect(m.name, l)
-		p.log("link up", nil, m.name, "entries", entries)
-		p.tellNodes()
 	}
-	if more {
-		signal(p.poke)
-	}
-	return nil
+	return t, nil
 }
 
 // goodbyeGrace is for the other side to close a link that it has said goodbye on.
