@@ -420,6 +420,23 @@ func TestLargeRequestsAreNotKept(t *testing.T) {
 	h.check()
 }
 
+// TestLargeRequestsAreSentAgainByTheirSDK: their node says so, whoever lost them and however.
+func TestLargeRequestsAreSentAgainByTheirSDK(t *testing.T) {
+	h := newHouse(t, Options{})
+	link := h.neighbour("b")
+	link.serve("one")
+	link.serve("two")
+	for _, end := range []End{{Code: wire.StaleRoute}, {Code: wire.ConnectionLost, Unsent: true}} {
+		o, _, _ := h.submit(callSpec{method: "Move", body: string(make([]byte, keepLimit))})
+		link.end(end)
+		o.want(t, wire.StaleRoute)
+	}
+	o, _, _ := h.submit(callSpec{method: "Move", body: string(make([]byte, keepLimit))})
+	link.end(End{Code: wire.Expired, Unsent: true})
+	o.want(t, wire.Expired)
+	h.check()
+}
+
 func TestFullQueuesAreTriedElsewhere(t *testing.T) {
 	h := newHouse(t, Options{})
 	one, two := h.serve("one"), h.serve("two")

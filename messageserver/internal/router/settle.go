@@ -247,7 +247,12 @@ func (r *Router) noteUnknown(c *Call, code wire.Code) {
 
 // settle ends a call with the end of its last attempt. The caller has the turn, and the call is gone afterwards.
 func (r *Router) settle(b *Batch, c *Call, e *End) {
-	if e.Unsent || e.Code == wire.StaleRoute {
+	switch {
+	case !c.kept && (e.Unsent && e.Code == wire.ConnectionLost || e.Code == wire.StaleRoute) && r.another(c, true):
+		// Its SDK sends it again for this code.
+		r.refuse(b, c, wire.StaleRoute, "the attempt was not started, and this node has not kept the request for another one")
+		return
+	case e.Unsent || e.Code == wire.StaleRoute:
 		r.refuseAll(b, c, notExecuted(e), "the attempt was not started, and there is no other one")
 		return
 	}
