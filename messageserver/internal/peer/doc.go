@@ -9,11 +9,18 @@
 //	            dial, or accept            WELCOME, HELLO              its registry is in
 //	waiting ──────────────► connecting ──────────────► syncing ──────────────────► up
 //	   ▲                        │ REFUSE                   │                        │
-//	   ├──────── refused ◄──────┘                          │ silent, one-way,       │
-//	   └──────────────────────── down ◄────────────────────┴─ lost, superseded ◄────┘
+//	   ├──────── refused ◄──────┘                          │ silent, one-way,       │ GOODBYE
+//	   └──────────────────────── down ◄────────────────────┴─ lost, superseded ◄────┴──────────► leaving
 //
-// waiting is the time before the next dial, with jitter; a member that is to dial us is down until it does. A member that was
-// removed, or that says GOODBYE, is leaving: no new call takes its link, those under way have 30 s.
+// waiting is the time before the next dial, with jitter; a member that is to dial us is down until it does, or refused if we
+// did not let it in.
+//
+// A link that one side has said GOODBYE on is not the member's any more. It leaves: calls under way go on for 30 s, no new ones
+// take it, and nothing of the registry is said or heard on it. Meanwhile the next link may come, beside it: a node that was
+// removed and is a member again has one within the time between two dials.
+//
+// A changed address is dialled when there is no link; a link that works is kept. Another number is another node. A node that is
+// not in its own list is alone.
 //
 // # Handshake
 //
@@ -23,10 +30,10 @@
 //	PROOF  ───────────────────────────►
 //	       ◄───────────────────────────  WELCOME, HELLO
 //
-// Both sides prove that they know the secret before either says more than its name. Then the acceptor looks at who it is: a
+// Both sides prove that they know the secret before either says more than its name. Then each looks at who the other is: a
 // member, with the number that the list gives it, that may dial, and that did not restart with an older incarnation. A
 // process that brings the name of one whose link still answers is a clone, and refused; one whose link does not answer within
-// a second has restarted, and takes the old link's place.
+// 1.25 s has restarted, and takes the old link's place. So does another connection of the same process.
 //
 // # Registry
 //
@@ -44,16 +51,21 @@
 //
 // # Who does what
 //
-// Each connection has its reader (frameconn), which is the only one to tell the router of that member: Announce, Connect, and
-// Disconnect at its end. One goroutine, keep, sends everything of the registry, for all links, so that frames stay in order;
-// it sees silence and closes. Each member that is to be dialled has a goroutine, too.
+// Each connection has its reader (frameconn): it takes what comes, and at the end takes the link apart. One goroutine, keep,
+// sends everything of the registry, for all links, so that frames stay in order; it sees silence and closes. Each member that
+// is to be dialled has a goroutine, too.
+//
+// Two locks: mu guards everything here, and routing is held by who tells the router something of a member, together with the
+// change here that it follows from. So the router hears of a member in the order in which it happens, whichever goroutine says
+// it. routing is taken first; the router is never called under mu, and nothing is written to a connection or a log under either.
 //
 // # Failure
 //
-// A link is dead after 3.5 s in which nothing was heard, or in which the other side confirmed nothing of ours; longer
+// A link is dead after 3.5 s in which nothing was heard, or in which the other side did not confirm a heartbeat; longer
 // while this process, or by its word the other, runs late. A dead or broken link is closed: calls that had left end
 // CONNECTION_LOST, those that had not are unsent and rerouted, and the member's entries are kept until it is back. Redials
 // begin at once and go up to every 5 s. What breaks the protocol closes the link that it came on and changes nothing. What an
 // operator must hear (link down, one-way, slow; node dead, cloned; lists or registries that differ) is a Trouble while it
-// lasts, and one line in the log when it begins and when it ends.
+// lasts, and one line in the log when it begins and when it ends; since when says the last sign of life, not when it was
+// noticed. Who is refused and tries again and again is one line, too.
 package peer
