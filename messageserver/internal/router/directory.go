@@ -68,7 +68,8 @@ type edit struct {
 	names  []*name
 	homes  map[uint64]struct{} // sessions of this node that have come, gone or changed
 	losers []Target
-	downs  int // names that are held down since
+	downs  int  // names that are held down since
+	reach  bool // nobody has logged in or out: nodes have come within reach, or gone out of it
 }
 
 // touch notes that a name is to be looked at again.
@@ -257,7 +258,7 @@ func (r *Router) Announce(node string, changes []Change) {
 				d.dropLocked(e, o, c.Session)
 				continue
 			}
-			r.stamps.hear(c.Registration.Stamp.N)
+			r.stamps.follow(c.Registration.Stamp.N)
 			d.putLocked(e, o, c.Registration, nil)
 		}
 	})
@@ -269,6 +270,7 @@ func (r *Router) Connect(node string, via Target) {
 		return
 	}
 	r.edit(func(d *directory, e *edit) {
+		e.reach = true
 		o := d.ownerLocked(node)
 		o.via = via
 		d.touchAllLocked(e, o)
@@ -279,6 +281,7 @@ func (r *Router) Connect(node string, via Target) {
 // been connected over another way meanwhile. What it said of its sessions is kept.
 func (r *Router) Disconnect(node string, via Target) {
 	r.edit(func(d *directory, e *edit) {
+		e.reach = true
 		if o := d.owners[node]; o != nil && o != d.self && o.via == via {
 			o.via = nil
 			d.touchAllLocked(e, o)

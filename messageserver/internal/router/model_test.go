@@ -22,6 +22,7 @@ type model struct {
 	rnd   *rand.Rand
 	links map[string]*neighbour // the three others
 	up    map[string]bool
+	reach bool // the last step moved a node, and no session
 
 	claims  map[uint64]*modelClaim
 	targets map[uint64]*fakeTarget     // of all sessions of this node that ever were
@@ -124,6 +125,7 @@ func (m *model) some(node string) uint64 {
 func (m *model) step() {
 	node := []string{"b", "c", "d"}[m.rnd.IntN(3)]
 	link := m.links[node]
+	m.reach = false
 	switch m.rnd.IntN(14) {
 	case 0, 1, 2:
 		reg := m.registration()
@@ -161,10 +163,10 @@ func (m *model) step() {
 		}
 		m.h.r.Announce(node, changes)
 	case 10:
-		m.up[node] = true
+		m.up[node], m.reach = true, true
 		m.h.r.Connect(node, link)
 	case 11:
-		m.up[node] = false
+		m.up[node], m.reach = false, true
 		m.h.r.Disconnect(node, link)
 	case 12:
 		for _, session := range m.sessionsOf(node) {
@@ -241,7 +243,7 @@ func (m *model) judge(key string) *expected {
 	was := m.holder[key]
 	m.holder[key] = e.uuid
 	rivals := was != e.uuid && slices.ContainsFunc(claims, func(c *modelClaim) bool { return c.reg.UUID == was })
-	if _, held := m.held[key]; !rivals || held {
+	if _, held := m.held[key]; !rivals || held || m.reach {
 		return e
 	}
 	m.taken[key] = append(slices.DeleteFunc(m.taken[key], func(at time.Duration) bool { return m.h.now-at >= takeoverWindow }), m.h.now)

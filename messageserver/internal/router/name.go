@@ -124,7 +124,7 @@ func (c *claim) beatsLocked(other *claim) bool {
 func (n *name) takeLocked(e *edit, uuid string) {
 	was := n.holder
 	n.holder = uuid
-	if was == uuid || !n.hasProcess(was) {
+	if was == uuid || !n.hasProcess(was) || e.reach {
 		return
 	}
 	if n.feud == nil {

@@ -71,3 +71,23 @@ func TestTheLinkIsLostWhileACallIsUnderWay(t *testing.T) {
 	o.want(t, wire.NoRoute)
 	h.check()
 }
+
+// TestWhatANodeHasNotHeardOfMayBeThere: a node that has just started does not say that a module is not there.
+func TestWhatANodeHasNotHeardOfMayBeThere(t *testing.T) {
+	unheard := []string{"b"}
+	h := newHouse(t, Options{
+		Unheard: func() []string { return unheard },
+		Try: func(owners []string) []string {
+			if len(owners) == 0 {
+				return nil
+			}
+			return []string{"c"}
+		},
+	})
+	h.wantRefused(wire.NoRoute, nil)
+	h.serve("one", func(r *Registration) { r.Methods = NewMethods(map[string]Contract{"Other": {}}) })
+	h.wantRefused(wire.NoRoute, nil) // the method may be there, too
+	unheard = nil
+	h.wantRefused(wire.Unimplemented, nil)
+	h.check()
+}

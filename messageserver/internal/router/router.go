@@ -25,9 +25,18 @@ type Options struct {
 	// Try chooses, of all nodes, those that a caller may try whose call fits instances of the owners only, to none of which this
 	// node is connected. It must not block.
 	Try func(owners []string) []string
+	// Unheard names the nodes that this one has not heard of since it started: who is logged in there it cannot say. It must
+	// not block.
+	Unheard func() []string
 }
 
 func (o Options) withDefaults() Options {
+	if o.Try == nil {
+		o.Try = func([]string) []string { return nil }
+	}
+	if o.Unheard == nil {
+		o.Unheard = func() []string { return nil }
+	}
 	if o.DefaultTimeout == 0 {
 		o.DefaultTimeout = 10 * time.Second
 	}
@@ -159,7 +168,7 @@ func (r *Router) Submit(b *Batch, c *Call, receivedAt uint64) {
 	meth, code, why := r.lookup(&c.Request)
 	if code != wire.OK {
 		c.deadline = c.Arrived + max(c.Budget, time.Millisecond)
-		r.refuse(b, c, code, why)
+		r.refuseAll(b, c, code, why)
 		return
 	}
 	c.method = meth

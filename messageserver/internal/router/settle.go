@@ -144,7 +144,7 @@ func (r *Router) again(b *Batch, c *Call) {
 		code, why = wire.NoInstance, "no instance that is left promises that the method is idempotent"
 	}
 	if code != wire.OK {
-		r.refuse(b, c, code, why)
+		r.refuseAll(b, c, code, why)
 		return
 	}
 	c.method = meth
@@ -312,20 +312,28 @@ func (r *Router) appendFacts(b *Batch, c *Call, code wire.Code, answered bool) [
 	return h
 }
 
-// refuseAll refuses a call for which nobody is left. Where somebody would be if this node reached all others, it says so, and
-// which nodes may do.
+// refuseAll refuses a call for which nobody is left. Where somebody would be if this node reached all others, or may be because
+// it has not heard of all, it says so, and which nodes may do.
 func (r *Router) refuseAll(b *Batch, c *Call, code wire.Code, why string) {
-	if code == wire.NoInstance {
+	switch code {
+	case wire.NoInstance:
 		if meth, found, _ := r.lookup(&c.Request); found == wire.OK {
 			if owners := meth.nodesAway(&c.Request); len(owners) > 0 {
-				var try []string
-				if r.opts.Try != nil {
-					try = r.opts.Try(owners)
-				}
 				r.counters.NoRoutes.Add(1)
-				r.refuse(b, c, wire.NoRoute, "the instances that fit are at nodes that this one is not connected to", try...)
+				r.refuse(b, c, wire.NoRoute, "the instances that fit are at nodes that this one is not connected to", r.opts.Try(owners)...)
 				return
 			}
+		}
+	case wire.NoModule, wire.Unimplemented:
+	default:
+		r.refuse(b, c, code, why)
+		return
+	}
+	if unheard := r.opts.Unheard(); len(unheard) > 0 {
+		if try := r.opts.Try(unheard); len(try) > 0 {
+			r.counters.NoRoutes.Add(1)
+			r.refuse(b, c, wire.NoRoute, "this node has not heard of all others since it started, and one that it reaches has", try...)
+			return
 		}
 	}
 	r.refuse(b, c, code, why)

@@ -16,25 +16,31 @@ func (s Stamp) Compare(t Stamp) int {
 	return cmp.Or(cmp.Compare(s.N, t.N), cmp.Compare(s.Node, t.Node))
 }
 
-// maxStampLead bounds how far a claim may move a node's clock of stamps: one claim must not use it up.
-const maxStampLead = 1 << 32
+// maxStampLead bounds how far a module's claim may move a node's clock of stamps, and maxStamp how far that of a node may: one
+// claim must not use it up.
+const (
+	maxStampLead = 1 << 32
+	maxStamp     = 1 << 62
+)
 
 // stampClock is a Lamport clock (Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System", 1978): a process
 // that logs in after another one was heard of has the greater stamp, on whichever node.
 type stampClock struct{ n atomic.Uint64 }
 
-// hear moves the clock up to a stamp that is in use, and reports whether that can be true.
+// hear moves the clock up to a stamp that a module brings, and reports whether a mesh can have come to it.
 func (c *stampClock) hear(n uint64) bool {
-	for {
-		now := c.n.Load()
-		if n <= now {
-			return true
-		}
-		if n-now > maxStampLead {
-			return false
-		}
+	if now := c.n.Load(); n > now && n-now > maxStampLead {
+		return false
+	}
+	c.follow(n)
+	return true
+}
+
+// follow moves the clock up to a stamp that another node has given.
+func (c *stampClock) follow(n uint64) {
+	for now := c.n.Load(); n > now && n < maxStamp; now = c.n.Load() {
 		if c.n.CompareAndSwap(now, n) {
-			return true
+			return
 		}
 	}
 }

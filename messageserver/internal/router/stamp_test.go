@@ -24,8 +24,12 @@ func TestWhoLogsInLaterHasTheGreaterStamp(t *testing.T) {
 	if h.r.HearStamp(Stamp{N: math.MaxInt64, Node: "c"}) {
 		t.Error("one claim may use up the clock")
 	}
+	h.neighbour("d").serve("far", func(r *Registration) { r.Stamp = Stamp{N: 1 << 40, Node: "d"} })
+	if next := h.r.NextStamp(); next.N != 1<<40+1 {
+		t.Errorf("%v after a node has come to 2^40", next)
+	}
 	h.neighbour("c").serve("two", func(r *Registration) { r.Stamp = Stamp{N: math.MaxInt64, Node: "c"} })
-	if next := h.r.NextStamp(); next.N != 502 {
+	if next := h.r.NextStamp(); next.N != 1<<40+2 {
 		t.Errorf("%v after a node has announced the greatest of all", next)
 	}
 	h.check()
