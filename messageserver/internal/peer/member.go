@@ -24,6 +24,7 @@ type member struct {
 	state         State
 	since         time.Duration
 	cause         error // why it is not up
+	heard         bool  // its registry has come in since this node started
 	lastError     error // the last one, also when it is up again
 	view          *registry.View
 	boot          string             // the process that we last had to do with
@@ -76,7 +77,7 @@ func (m *member) becomeLocked(s State, cause error) {
 	m.cause = cause
 	switch {
 	case s == StateUp:
-		m.lostAt, m.endedBy = 0, nil
+		m.lostAt, m.endedBy, m.heard = 0, nil, true
 	case cause != nil && cause != errSyncing && cause != errUnheard: //nolint:errorlint // these say no more than the state
 		m.lastError = cause
 	}
@@ -123,19 +124,24 @@ func (o Options) redialWait(failures int) time.Duration {
 	return min(redialStep<<min(failures-1, 10), o.Redial)
 }
 
-// dial keeps a link to the member, until ctx is done.
+// dial keeps a link to the member, until ctx is done. A link that was of use is dialled again at once; one that was up, or would
+// have been but for an incarnation that is being raised, is too, but not again and again.
 func (m *member) dial(ctx context.Context) {
-	failures, raised := 0, false
+	p := m.peers
+	failures, brief := 0, 0
 	for ctx.Err() == nil {
+		began := p.now()
 		l := m.connect(ctx)
-		before := raised
-		raised = l != nil && l.raised
-		if l != nil && (l.isOpen() || raised && !before) {
-			failures = 0
-		} else {
+		switch {
+		case l != nil && l.up && p.now()-began >= p.opts.Heartbeat:
+			failures, brief = 0, 0
+		case l != nil && (l.up || l.raised):
+			failures = brief
+			brief++
+		default:
 			failures++
 		}
-		wait := m.peers.opts.redialWait(failures)
+		wait := p.opts.redialWait(failures)
 		if !m.pause(ctx, wait/2+rand.N(wait/2+1)) { //nolint:gosec // jitter
 			return
 		}
