@@ -94,22 +94,11 @@ func newMesh(t *testing.T, memory bool, names ...string) *mesh {
 	return m
 }
 
-// addHost gives a node its listeners, its number and its folder. It is not among the members.
+// addHost gives a node its addresses, its number and its folder. It is not among the members.
 func (m *mesh) addHost(name string) *host {
-	m.t.Helper()
-	h := &host{name: name, number: len(m.hosts) + 1, dir: m.t.TempDir()}
-	modules, at, err := m.net.listen(name)
-	if err != nil {
-		m.t.Fatal(err)
+	h := &host{
+		name: name, number: len(m.hosts) + 1, dir: m.t.TempDir(), modules: m.net.address(name), peers: m.net.address(name),
 	}
-	h.modules = at
-	peers, at, err := m.net.listen(name)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	h.peers = at
-	_ = modules.Close() // startNode opens them again
-	_ = peers.Close()
 	m.hosts[name] = h
 	return h
 }
@@ -141,11 +130,11 @@ func (m *mesh) startNode(name string, edit ...func(*messageserver.Options)) {
 func (m *mesh) newNode(name string, edit ...func(*messageserver.Options)) *node {
 	m.t.Helper()
 	h := m.hosts[name]
-	modules, err := m.net.relisten(name, h.modules)
+	modules, err := m.net.listen(name, h.modules)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	peers, err := m.net.relisten(name, h.peers)
+	peers, err := m.net.listen(name, h.peers)
 	if err != nil {
 		m.t.Fatal(err)
 	}

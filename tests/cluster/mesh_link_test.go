@@ -78,6 +78,30 @@ func TestALinkFlaps(t *testing.T) {
 	})
 }
 
+// A link is gone for the node that dialled, and the other one does not know: the next one takes its place at once.
+func TestAHalfOpenLinkGivesWay(t *testing.T) {
+	onEachMesh(t, abc, func(t *testing.T, m *mesh) {
+		gate := m.gate()
+		far := m.serveAt("far", "far-1", gate.echo, "b")
+		near := m.serveAt("near", "near-1", gate.echo, "a")
+		alice, bob := m.residentAt("alice", "a"), m.residentAt("bob", "b")
+		there, back := alice.crowd(100, "far.Do", 0), bob.crowd(100, "near.Do", 0)
+		m.wantRunning(100, far)
+		m.wantRunning(100, near)
+		m.net.halve("a", "b")
+		for _, lost := range []*crowd{there, back} {
+			if y := lost.wantEnds(time.Second); y.class[rpcclient.Unknown] != 100 {
+				t.Errorf("%v: want all UNKNOWN", y)
+			}
+		}
+		m.wantUp()
+		gate.opens()
+		for _, again := range []*crowd{alice.crowd(100, "far.Do", 0), bob.crowd(100, "near.Do", 0)} {
+			again.wantEnds(5 * time.Second).wantAll()
+		}
+	})
+}
+
 var five = []string{"a", "b", "c", "d", "e"}
 
 // Every link of five nodes is lost, and all of them come back at once.

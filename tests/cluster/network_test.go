@@ -27,10 +27,10 @@ type network struct {
 	pumps   sync.WaitGroup
 }
 
-// place is a listener by its address.
+// place is what is at an address.
 type place struct {
 	host string
-	dial func(ctx context.Context) (net.Conn, error)
+	dial func(ctx context.Context) (net.Conn, error) // nil before somebody listens
 }
 
 // cable is one connection.
@@ -39,8 +39,9 @@ type cable struct {
 	a, b     net.Conn // b is the accepting host's
 
 	// Guarded by network.mu.
-	pumps int // directions that still carry something
-	left  int // bytes until it breaks, of both directions together; 0: it does not
+	pumps int  // directions that still carry something
+	left  int  // bytes until it breaks, of both directions together; 0: it does not
+	half  bool // only who dialled knows that it is cut
 }
 
 func newNetwork(memory bool) *network {
@@ -51,38 +52,44 @@ func newNetwork(memory bool) *network {
 	return n
 }
 
-// listen opens a listener of a host, whose address is what others dial.
-func (n *network) listen(host string) (l net.Listener, address string, err error) {
+// address returns a new address of a host. It is the network's own: over TCP, listeners have other ports every time, because a
+// port that is given back may be another's soon.
+func (n *network) address(host string) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.memory {
-		pipes := testkit.Listen()
-		address = fmt.Sprintf("10.0.0.%d:7", len(n.places)+1)
-		n.places[address] = place{host, func(context.Context) (net.Conn, error) { return pipes.Dial() }}
-		return pipes, address, nil
-	}
-	l, err = net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, "", err
-	}
-	address = l.Addr().String()
-	n.places[address] = place{host, func(ctx context.Context) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", address)
-	}}
-	return l, address, nil
+	at := fmt.Sprintf("10.0.0.%d:7", len(n.places)+1)
+	n.places[at] = place{host: host}
+	return at
 }
 
-// relisten opens a listener where one was.
-func (n *network) relisten(host, address string) (net.Listener, error) {
-	if !n.memory {
-		return net.Listen("tcp", address)
+// listen opens a listener at an address of a host, for the first time or again.
+func (n *network) listen(host, address string) (net.Listener, error) {
+	if n.memory {
+		pipes := testkit.Listen()
+		n.put(address, place{host, func(context.Context) (net.Conn, error) {
+			nc, err := pipes.Dial()
+			if err != nil {
+				return nil, errNoHost
+			}
+			return nc, nil
+		}})
+		return pipes, nil
 	}
-	pipes := testkit.Listen()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	n.put(address, place{host, func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", l.Addr().String())
+	}})
+	return l, nil
+}
+
+func (n *network) put(address string, p place) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.places[address] = place{host, func(context.Context) (net.Conn, error) { return pipes.Dial() }}
-	return pipes, nil
+	n.places[address] = p
 }
 
 // dialer is how a host connects.
@@ -96,7 +103,7 @@ var errNoHost = fmt.Errorf("network: %w", syscall.ECONNREFUSED)
 func (n *network) dial(ctx context.Context, from, address string) (net.Conn, error) {
 	n.mu.Lock()
 	p, there := n.places[address]
-	gone := !there || n.dead[p.host] || n.dead[from]
+	gone := !there || p.dial == nil || n.dead[p.host] || n.dead[from]
 	n.mu.Unlock()
 	if gone {
 		return nil, errNoHost
@@ -137,7 +144,7 @@ func (n *network) pump(c *cable, to, from net.Conn, source, sink string) {
 	for {
 		got, err := from.Read(buffer)
 		n.wait(source, sink)
-		got, breaks := n.spend(c, got)
+		got, breaks := n.spend(c, source, got)
 		if got > 0 {
 			if _, werr := to.Write(buffer[:got]); werr != nil {
 				err = werr
@@ -149,8 +156,11 @@ func (n *network) pump(c *cable, to, from net.Conn, source, sink string) {
 		if err == nil && !breaks {
 			continue
 		}
-		half, ok := to.(interface{ CloseWrite() error })
-		if !errors.Is(err, io.EOF) || !ok || half.CloseWrite() != nil {
+		n.mu.Lock()
+		half := c.half
+		n.mu.Unlock()
+		end, ok := to.(interface{ CloseWrite() error })
+		if !half && (!errors.Is(err, io.EOF) || !ok || end.CloseWrite() != nil) {
 			n.cut(c)
 		}
 		n.through(c)
@@ -163,20 +173,25 @@ func (n *network) through(c *cable) {
 	n.mu.Lock()
 	c.pumps--
 	over := c.pumps == 0
+	c.half = c.half && !over
 	n.mu.Unlock()
 	if over {
 		n.cut(c)
 	}
 }
 
-// spend returns how many of some bytes a cable still carries, and whether it breaks behind them.
-func (n *network) spend(c *cable, bytes int) (carried int, breaks bool) {
+// spend returns how many of some bytes a cable still carries, and whether it breaks behind them. A dead host says nothing more.
+func (n *network) spend(c *cable, source string, bytes int) (carried int, breaks bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if c.left == 0 {
+	switch {
+	case n.dead[source]:
+		return 0, true
+	case c.half:
+		return 0, false
+	case c.left == 0:
 		return bytes, false
-	}
-	if c.left <= bytes {
+	case c.left <= bytes:
 		return c.left, true
 	}
 	c.left -= bytes
@@ -193,11 +208,27 @@ func (n *network) wait(from, to string) {
 }
 
 func (n *network) cut(c *cable) {
-	c.a.Close()
-	c.b.Close()
 	n.mu.Lock()
-	delete(n.cables, c)
+	half := c.half && !n.closed
+	if !half {
+		delete(n.cables, c)
+	}
 	n.mu.Unlock()
+	c.a.Close()
+	if !half {
+		c.b.Close()
+	}
+}
+
+// halve cuts every connection between two hosts so that only the one that dialled notices: the other one waits for what does
+// not come.
+func (n *network) halve(a, b string) {
+	for _, c := range n.between(a, b) {
+		n.mu.Lock()
+		c.half = true
+		n.mu.Unlock()
+		c.a.Close()
+	}
 }
 
 // breakAfter has every connection between two hosts break when so many more bytes have crossed, at least 1: in the middle of
