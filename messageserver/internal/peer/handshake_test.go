@@ -195,6 +195,7 @@ func TestALowIncarnationIsRaised(t *testing.T) {
 				m.nodes[name].login("pay", "pay-1", "Move")
 				other.wantKnown(time.Second, "pay", "pay-1")
 				before := other.link(name).Incarnation
+				time.Sleep(2 * time.Second) // a link that was of use
 				m.kill(name)
 				if !(other.link(name).Entries == 1) {
 					t.Error("entries of a node that is gone are not kept")
@@ -391,7 +392,7 @@ func TestAHandshakeHasFourKiBAndFiveSeconds(t *testing.T) {
 func TestTheLobbyIsBounded(t *testing.T) {
 	alone(t, "b", func(m *mesh, b *node) {
 		var waiting []*stranger
-		for range maxLobby {
+		for range maxLobbyPerAddress {
 			waiting = append(waiting, b.visit("a"))
 		}
 		synctest.Wait()

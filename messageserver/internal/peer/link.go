@@ -52,9 +52,9 @@ type link struct {
 	hello   *pb.Hello     // acceptor: the dialler's, between CHALLENGE and PROOF
 	version uint32        // the one in force
 	least   uint64        // what the other side's incarnation has to be above
-	raised  bool          // one side has told the other to raise its incarnation: the next link can be better
+	raised  bool          // one side has told the other to raise its incarnation; read by others when it is parted
 	refused error         // what a REFUSE of the other side said
-	up      bool          // the router may choose it
+	up      bool          // the router may choose it; read by others when it is parted
 
 	// Static once attached to a member.
 	member  *member

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/twohop/twohop/messageserver/internal/peer/registry"
+	"github.com/twohop/twohop/proto/pb"
+	"github.com/twohop/twohop/proto/wire"
 )
 
 func TestALinkComesUpAndCallsCrossIt(t *testing.T) {
@@ -191,6 +193,49 @@ func TestRedialsAreSpread(t *testing.T) {
 		m.within(300*time.Millisecond, "the link is up again", func() bool {
 			return len(m.net.dialled("a", "b")) == before+1 && m.nodes["a"].link("b").State == StateUp
 		})
+	})
+}
+
+// TestALinkThatBreaksAtOnceIsNotDialledAtOnce, again and again: b breaks the protocol whenever the link is up.
+func TestALinkThatBreaksAtOnceIsNotDialledAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t, "a b")
+		defer m.end()
+		s := m.stand("b")
+		a := m.start("a")
+		began, links := time.Now(), 0
+		for time.Since(began) < time.Minute {
+			s.pickUp()
+			s.takeHello()
+			s.beats, s.number = 0, 0
+			s.send(frameOf(wire.KindWelcome, &pb.Welcome{Version: 1}), frameOf(wire.KindHello, m.helloOf("b")))
+			s.beat(1 << 50)
+			synctest.Wait()
+			a.wantState("b", StateUp)
+			s.write([]byte{0, 0, 0, 0})
+			s.want(wire.KindGoodbye)
+			s.wantEnd()
+			s.leave()
+			links++
+		}
+		if links < 10 || links > 30 {
+			t.Errorf("%d links in a minute", links)
+		}
+		s.pickUp() // one that lasts
+		s.takeHello()
+		s.beats, s.number = 0, 0
+		s.send(frameOf(wire.KindWelcome, &pb.Welcome{Version: 1}), frameOf(wire.KindHello, m.helloOf("b")))
+		s.beat(1 << 50)
+		time.Sleep(2 * time.Second)
+		a.wantState("b", StateUp)
+		s.leave()
+		began = time.Now()
+		s.pickUp()
+		if took := time.Since(began); took > 100*time.Millisecond {
+			t.Errorf("dialled again after %v", took)
+		}
+		s.leave()
+		m.net.hangUp(s)
 	})
 }
 

@@ -158,6 +158,13 @@ func TestANodeThatIsNoMemberIsAlone(t *testing.T) {
 	})
 }
 
+// TestTheHashOfAListIsThatOfItsFile: it is made at two places, and package discovery has the same numbers.
+func TestTheHashOfAListIsThatOfItsFile(t *testing.T) {
+	if got := hashMembers([]Member{{Node: "a", Number: 1, Address: "x:1"}}); got != 0x4de4ced4085b5ea4 {
+		t.Errorf("other nodes make another hash of the same list: %#x", got)
+	}
+}
+
 // TestAnotherNumberIsAnotherNode: what the old one had said is gone before the new one speaks.
 func TestAnotherNumberIsAnotherNode(t *testing.T) {
 	story(t, "a b", func(m *mesh) {
@@ -364,4 +371,29 @@ func memberFrames(n *node) (frames uint64) {
 		frames += l.conn.Stats().FramesOut
 	}
 	return frames
+}
+
+// TestARemovedNodeIsRemembered: with a process that is older than the last one it does not come back.
+func TestARemovedNodeIsRemembered(t *testing.T) {
+	alone(t, "b", func(m *mesh, b *node) {
+		knock := func(boot string, incarnation uint64) *stranger {
+			s := b.visit("a")
+			s.knock(m.helloOf("a", func(h *pb.Hello) { h.BootId, h.Incarnation = []byte(boot), incarnation }), "")
+			return s
+		}
+		s := knock("process number 1", 500)
+		s.wantIn()
+		for range 2 { // removed twice: it is remembered over that, too
+			b.setMembers(m.without("a")...)
+			b.setMembers(m.list...)
+		}
+		s.leave()
+		for _, old := range []*stranger{knock("process number 1", 499), knock("process number 2", 500)} {
+			if r := old.wantRefuse(wire.BadRequest); r.GetMinIncarnation() != 500 {
+				t.Errorf("min_incarnation is %d, want 500", r.GetMinIncarnation())
+			}
+		}
+		knock("process number 1", 500).wantIn()
+		knock("process number 2", 501).wantIn()
+	})
 }

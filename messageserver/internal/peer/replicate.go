@@ -39,11 +39,14 @@ type taken struct {
 	more    bool // there is something to send
 }
 
-// replicate has the view and the router learn a frame in one order: routing is held over both.
+// replicate has the view and the router learn a frame in one order: routing is held over both. What cannot lead to anything
+// that the router is told does not wait for it: another node's large snapshot may have it.
 func (l *link) replicate(f *wire.Frame) (t taken, err error) {
 	p, m := l.peers, l.member
-	p.routing.Lock()
-	defer p.routing.Unlock()
+	if !l.up || f.Kind == wire.KindSnapshot || f.Kind == wire.KindDelta {
+		p.routing.Lock()
+		defer p.routing.Unlock()
+	}
 	now := l.conn.Now()
 	p.mu.Lock()
 	if l.parted {
