@@ -123,15 +123,20 @@ func (l *link) takeProof(f *wire.Frame) error {
 // admit is the acceptor's word to who has proved itself.
 func (l *link) admit(h *pb.Hello, serverFinal []byte) error {
 	p := l.peers
+	welcome := &pb.Welcome{
+		Version: l.version, ScramServerFinal: serverFinal, Node: p.opts.Node, Mesh: p.opts.Mesh, Number: uint32(p.opts.Number),
+	}
 	if err := p.attach(l, h); err != nil {
+		if l.least > 0 && serverFinal != nil {
+			// It is to do what this node says, and does that only for who has proved itself.
+			l.send(controlFrame(wire.KindWelcome, welcome))
+		}
 		return err
 	}
 	l.open()
 	own := p.helloTo(l.member)
-	l.send(controlFrame(wire.KindWelcome, &pb.Welcome{
-		Version: l.version, ScramServerFinal: serverFinal, Node: p.opts.Node, Mesh: p.opts.Mesh,
-		Number: own.GetNumber(), Incarnation: own.GetIncarnation(),
-	}))
+	welcome.Incarnation = own.GetIncarnation()
+	l.send(controlFrame(wire.KindWelcome, welcome))
 	l.send(controlFrame(wire.KindHello, own))
 	p.converse(l, h)
 	return nil
@@ -156,14 +161,16 @@ func (l *link) takeWelcome(f *wire.Frame) error {
 	return nil
 }
 
-// takeRefuse ends a link with what the other side says of it. Who is told that its incarnation is too low raises it.
+// takeRefuse ends a link with what the other side says of it. Who is told that its incarnation is too low raises it, if the
+// other side has proved itself.
 func (l *link) takeRefuse(f *wire.Frame) error {
 	r := &pb.Refuse{}
 	if err := readControl(f, r); err != nil {
 		return err
 	}
 	l.refused = refusal(wire.Code(min(r.GetCode(), uint32(wire.MaxCode))), "refused by the other node: %s", said(r.GetMessage()))
-	if least := r.GetMinIncarnation(); least > 0 {
+	proved := l.side() == acceptor || l.client == nil || l.currentStep() >= stepName
+	if least := r.GetMinIncarnation(); least > 0 && proved {
 		if err := l.peers.raise(least); err != nil {
 			l.refused = refusal(wire.BadRequest, "the other node wants an incarnation above %d: %v", least, err)
 		} else {

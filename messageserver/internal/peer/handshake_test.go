@@ -159,6 +159,14 @@ func TestAnAcceptorHasToProveItselfToo(t *testing.T) {
 			final[len(final)-3] ^= 1
 			s.send(frameOf(wire.KindWelcome, &pb.Welcome{Version: 1, ScramServerFinal: final}), frameOf(wire.KindHello, m.helloOf("b")))
 		},
+		"a refusal that wants a higher incarnation": func(s *stranger, m *mesh) {
+			before := m.nodes["a"].peers.opts.Incarnation.Value()
+			s.send(frameOf(wire.KindRefuse, &pb.Refuse{Code: uint32(wire.BadRequest), Message: "too low", MinIncarnation: before + 1000}))
+			s.wantEnd()
+			if got := m.nodes["a"].peers.opts.Incarnation.Value(); got != before {
+				s.t.Errorf("a raised its incarnation from %d to %d for who has not proved itself", before, got)
+			}
+		},
 		"a challenge that repeats nothing": func(s *stranger, _ *mesh) {
 			s.send(frameOf(wire.KindChallenge, &pb.Challenge{ScramServerFirst: []byte("r=abc,s=YWJj,i=4096")}))
 		},
@@ -174,8 +182,12 @@ func TestAnAcceptorHasToProveItselfToo(t *testing.T) {
 				impostor(s, m)
 				s.wantEnd()
 				s.leave()
-				if l := a.link("b"); l.State != StateRefused || a.peers.Counters().Opened.Load() != 0 {
+				l := a.link("b")
+				if l.State != StateRefused || a.peers.Counters().Opened.Load() != 0 {
 					t.Errorf("the link is %s: %s", l.State, l.Cause)
+				}
+				if name == "no challenge" && !strings.Contains(l.Cause, "asked for no secret") {
+					t.Errorf("refused because %q", l.Cause)
 				}
 			})
 		})
@@ -218,10 +230,13 @@ func TestALowIncarnationIsRaised(t *testing.T) {
 				if other.router.HasInstance("pay", "pay-1") {
 					t.Error("a session of the process before is there")
 				}
-			})
+			}, withSecret)
 		})
 	}
 }
+
+// withSecret gives a mesh its secret.
+func withSecret(o *Options) { o.Secret = meshSecret }
 
 func TestAnIncarnationThatCannotBeRaised(t *testing.T) {
 	alone(t, "b", func(m *mesh, b *node) {

@@ -153,8 +153,11 @@ func (p *Peers) linksLocked() []*link {
 	return all
 }
 
-// maxLobby is how many accepted connections may be in their handshake at once.
-const maxLobby = 64
+// How many accepted connections may be in their handshake at once: in all, and of one address.
+const (
+	maxLobby           = 1024
+	maxLobbyPerAddress = 32
+)
 
 // Serve runs one accepted connection to its end, in the caller's goroutine. It takes nc over. Run waits for it.
 func (p *Peers) Serve(nc net.Conn) {
@@ -176,13 +179,23 @@ func (p *Peers) accept(nc net.Conn) (*link, error) {
 	switch {
 	case p.closed:
 		return nil, errStopped
-	case len(p.lobby) >= maxLobby:
+	case len(p.lobby) >= maxLobby, p.waitingLocked(nc.RemoteAddr()) >= maxLobbyPerAddress:
 		return nil, errCrowded
 	}
 	l := newLink(p, nc, nil)
 	p.lobby[l] = struct{}{}
 	p.running.Add(1)
 	return l, nil
+}
+
+// waitingLocked returns how many connections of an address are in their handshake.
+func (p *Peers) waitingLocked(from net.Addr) (n int) {
+	for l := range p.lobby {
+		if hostOf(l.conn.RemoteAddr().String()) == hostOf(from.String()) {
+			n++
+		}
+	}
+	return n
 }
 
 // raise puts this node's incarnation above what another node has seen of it.
