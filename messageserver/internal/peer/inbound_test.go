@@ -179,6 +179,26 @@ func TestABrokenAnswerEndsTheLink(t *testing.T) {
 	}
 }
 
+// TestAStaleRouteIsAReasonToAsk: P8. Not more often than once a second.
+func TestAStaleRouteIsAReasonToAsk(t *testing.T) {
+	visited(t, func(_ *mesh, b *node, _ *instance, s *stranger) {
+		reg := registration(5, "a")
+		reg.Module = "far"
+		b.router.Announce("a", []router.Change{{Session: 5, Registration: reg}})
+		for range 3 {
+			c := b.call("far.Move")
+			f := s.want(wire.KindRequest)
+			s.send(wire.Frame{Kind: wire.KindResponse, CallID: f.CallID, Hops: 1, Status: wire.StaleRoute})
+			c.want(wire.NoInstance, "")
+		}
+		time.Sleep(20 * time.Millisecond)
+		if got := b.link("a").Registry.ResyncsSent; got != 1 {
+			t.Errorf("asked %d times, want once", got)
+		}
+		b.router.Announce("a", []router.Change{{Session: 5}})
+	})
+}
+
 func TestAnswersAndCancelsThatNobodyWaitsFor(t *testing.T) {
 	visited(t, func(_ *mesh, b *node, pay *instance, s *stranger) {
 		s.send(wire.Frame{Kind: wire.KindResponse, CallID: 99, Hops: 1}, wire.Frame{Kind: wire.KindCancel, CallID: 99, Status: wire.Expired})

@@ -107,6 +107,34 @@ func TestChangesAreOneVersion(t *testing.T) {
 	})
 }
 
+// TestAFlappingRegistrationIsGathered: F42. What changes all the time is told every 10 ms at most.
+func TestAFlappingRegistrationIsGathered(t *testing.T) {
+	story(t, "a b", func(m *mesh) {
+		m.wantUp(time.Second)
+		a, b := m.nodes["a"], m.nodes["b"]
+		b.login("pay", "pay-0", "Move")
+		a.wantKnown(time.Second, "pay", "pay-0")
+		before, sent := a.link("b").Version, b.link("a").FramesOut
+		for range 1000 {
+			i := b.login("pay", "pay-1", "Move")
+			time.Sleep(500 * time.Microsecond)
+			i.logout()
+			time.Sleep(500 * time.Microsecond)
+		}
+		time.Sleep(20 * time.Millisecond)
+		synctest.Wait()
+		if got := a.link("b").Version - before; got > 105 {
+			t.Errorf("%d versions in a second", got)
+		}
+		if got := b.link("a").FramesOut - sent; got > 110 {
+			t.Errorf("%d frames in a second", got)
+		}
+		if a.router.HasInstance("pay", "pay-1") || a.link("b").Entries != 1 {
+			t.Error("pay-1 is still there")
+		}
+	})
+}
+
 func TestConsistencyIsChecked(t *testing.T) {
 	story(t, "a b", func(m *mesh) {
 		m.wantUp(time.Second)
