@@ -1,3 +1,5 @@
+//go:build linux
+
 package chaos
 
 import (
@@ -62,9 +64,13 @@ type books struct {
 	byKey    map[uint64]*call
 	calls    []*call // in the order of reading
 	openings []opening
+
+	stoodStill map[string]bool // modules that were stopped for a while
 }
 
-func newBooks() *books { return &books{since: now(), byKey: map[uint64]*call{}} }
+func newBooks() *books {
+	return &books{since: now(), byKey: map[uint64]*call{}, stoodStill: map[string]bool{}}
+}
 
 func (b *books) open(name, path string) { b.pages = append(b.pages, &page{name: name, path: path}) }
 

@@ -19,7 +19,7 @@
 //
 // # Failure
 //
-// Where namespaces, nft, ip or tc are missing, the tests say which and fail: what they show cannot be shown otherwise with
-// processes that nobody prepared for it. The same stories are told with a network in memory by tests/cluster.
-// -long holds faults as long as they would be in earnest: scripts/chaos.
+// Where a machine gives no namespaces, or nft, ip or tc are missing, the tests say what, and fail; -short leaves them out. The
+// same splits are told by tests/cluster with a network of its own between nodes of one process, over memory and TCP, on every
+// machine and every system; what is here is Linux's. -long holds faults as long as they would be in earnest: scripts/chaos.
 package chaos

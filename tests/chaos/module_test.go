@@ -1,3 +1,5 @@
+//go:build linux
+
 package chaos
 
 import (
@@ -14,8 +16,8 @@ import (
 	"time"
 )
 
-// names are the modules that may log in.
-var names = []string{"web", "shop", "pay", "near", "mid"}
+// logins are the modules that may log in.
+var logins = []string{"web", "shop", "pay", "near", "mid"}
 
 func secretOf(module string) string { return "a secret of module " + module }
 
@@ -142,6 +144,15 @@ func (m *module) wantReady() {
 		_, err := os.Stat(m.Ready)
 		return err == nil
 	})
+}
+
+// signal stops the process, or has it go on. What is told to a caller that stands still is told late.
+func (m *module) signal(s syscall.Signal) {
+	m.world.t.Helper()
+	m.world.books.stoodStill[m.Name] = true
+	if err := m.cmd.Process.Signal(s); err != nil {
+		m.world.t.Fatalf("%s: %v", m.Name, err)
+	}
 }
 
 // end tells modules to end, and waits for them: callers have then been told how their calls ended.

@@ -1,3 +1,5 @@
+//go:build linux
+
 package chaos
 
 import (
@@ -17,8 +19,9 @@ func TestMovedNode(t *testing.T) {
 			{"b", 2, w.host("b").ip + ":7072"},
 			{"c", 3, "c.chaos:7072"},
 		}
+		w.names = map[string]string{"c": "c.modules"}
 		hosts := filepath.Join(w.dir, "hosts")
-		w.resolve(hosts, "c.chaos", w.host("c").ip)
+		w.resolve(hosts, "c.chaos", "c.modules")
 		w.command("mount", "--bind", hosts, "/etc/hosts")
 		w.startNodes("a", "b", "c")
 		w.serve("pay", "pay-b", "b", "b")
@@ -34,7 +37,7 @@ func TestMovedNode(t *testing.T) {
 		moved := now()
 		w.move("c")
 		w.wantDown("a", "c", dead)
-		w.resolve(hosts, "c.chaos", w.host("c").ip)
+		w.resolve(hosts, "c.chaos", "c.modules")
 		w.wantConverged(converged)
 		w.wantOverlap(span{moved, now()})
 		w.wantOpened("mid-c", moved)
@@ -45,7 +48,7 @@ func TestMovedNode(t *testing.T) {
 		w.move("c")
 		w.wantDown("a", "c", dead)
 		w.mesh[2].address = w.host("c").ip + ":7072"
-		w.resolve(hosts, "c.chaos", w.host("c").ip) // for modules
+		w.resolve(hosts, "c.modules") // nodes have the list
 		list := filepath.Join(w.dir, "members.yaml")
 		if err := os.WriteFile(list, []byte(w.listText()), 0o600); err != nil {
 			w.t.Fatal(err)
@@ -76,10 +79,15 @@ func TestMovedNode(t *testing.T) {
 	})
 }
 
-// resolve makes a name mean an address. The file keeps its place, because it is mounted over the machine's.
-func (w *world) resolve(file, name, ip string) {
+// resolve makes names mean where c is, and no other names mean anything. The file keeps its place, because it is mounted over
+// the machine's.
+func (w *world) resolve(file string, names ...string) {
 	w.t.Helper()
-	if err := os.WriteFile(file, []byte("127.0.0.1 localhost\n"+ip+" "+name+"\n"), 0o644); err != nil {
+	text := "127.0.0.1 localhost\n"
+	for _, name := range names {
+		text += w.host("c").ip + " " + name + "\n"
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package chaos
 
 import (
@@ -35,8 +37,14 @@ func TestPausedNode(t *testing.T) {
 			w.wantAllOK(m, span{from: w.books.since, to: before})
 		}
 
+		// What frozen has sent meanwhile is all that b knows of it when it goes on: it cannot take it back.
+		frozen := w.serveAndCall("frozen", "near.Do", "b", load{workers: 50, every: 450 * time.Millisecond, timeout: 3 * time.Second}, "b")
+		w.wantFlow(now(), frozen)
+
 		pause = now()
 		w.nodes["b"].signal(syscall.SIGSTOP)
+		w.pass(600 * time.Millisecond)
+		frozen.signal(syscall.SIGSTOP)
 		w.wantDown("a", "b", dead)
 		w.wantDown("c", "b", dead)
 		down := now()
@@ -44,13 +52,15 @@ func TestPausedNode(t *testing.T) {
 		w.nodes["b"].signal(syscall.SIGCONT)
 		on = now()
 		w.wantOverlap(span{pause, on})
+		w.pass(time.Second)
+		frozen.signal(syscall.SIGCONT)
 		w.wantConverged(converged)
 		w.wantKnown("pay", "pay-b")
 		w.wantKnown("near", "near-b")
 		w.wantFlow(now(), home, over, out, aside)
 		w.wantRefused(over, pause, span{down, on}, "NO_ROUTE", nil)
 		w.wantAllOK(aside, span{from: w.books.since})
-		for _, m := range []*module{home, over, out} {
+		for _, m := range []*module{home, over, out, frozen} {
 			w.logf("%s: %s", m.Name, counts(w.by(m, span{from: w.books.since})))
 		}
 	})

@@ -1,3 +1,5 @@
+//go:build linux
+
 package chaos
 
 import (
@@ -29,7 +31,8 @@ type world struct {
 	modules []*module
 	callers uint64 // that were started
 	books   *books
-	mesh    []memberLine // the list of members
+	mesh    []memberLine      // the list of members
+	names   map[string]string // by which modules know nodes
 
 	judgesStarts bool                          // handlers must not start after the deadlines either
 	baseline     map[string]map[string]float64 // metrics of nodes before there was a module
