@@ -67,6 +67,9 @@ func (o Options) validatePeers() (errs []error) {
 		if err := o.checkMembers(); err != nil {
 			bad("peers.members", "%v", err)
 		}
+		if err := o.checkSecret(memberList(p.Members)); err != nil {
+			bad("peers.secret", "%v", err)
+		}
 	}
 	return errs
 }
@@ -93,6 +96,20 @@ func (o Options) checkMembers() error {
 		return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	return list.CheckSelf(o.Node, o.Number)
+}
+
+// checkSecret wants a secret where a member is not on this machine: the node would believe whoever answers there.
+func (o Options) checkSecret(list discovery.List) error {
+	if o.Peers.Secret != "" || o.Peers.Dial != nil {
+		return nil
+	}
+	for _, m := range list {
+		if host, _, err := net.SplitHostPort(m.Address); err == nil && host != "localhost" && !net.ParseIP(host).IsLoopback() {
+			return fmt.Errorf("is missing, and member %s is at %s, which is not this machine: give all nodes of the mesh one secret "+
+				"of at least %d bytes", m.Node, m.Address, minPeerSecret)
+		}
+	}
+	return nil
 }
 
 // memberList returns the members as the mesh has them.

@@ -18,7 +18,9 @@ func TestOptionsOfAMesh(t *testing.T) {
 	}
 	defer open.Close()
 	trio := []Member{{"a", 1, "a:7072"}, {"b", 2, "b:7072"}, {"c", 3, "c:7072"}}
-	embedded := func(o *Options) { o.DataDir, o.Peers.MembersFile, o.Peers.Members = "", "", trio }
+	embedded := func(o *Options) {
+		o.DataDir, o.Peers.MembersFile, o.Peers.Members, o.Peers.Secret = "", "", trio, "0123456789abcdef"
+	}
 	for name, c := range map[string]struct {
 		change func(o *Options)
 		want   string // of the error; empty: there is none
@@ -37,7 +39,8 @@ func TestOptionsOfAMesh(t *testing.T) {
 		"a listener beyond loopback": {func(o *Options) { o.Peers.Listener = open }, "peers.secret: is missing, and nodes are awaited at "},
 		"a listener, secret":         {func(o *Options) { o.Peers.Listener, o.Peers.Secret = open, "0123456789abcdef" }, ""},
 		"embedded":                   {embedded, ""},
-		"embedded, and a file":       {func(o *Options) { o.Peers.Members = trio }, "peers.members_file: stands beside Options.Peers.Members"},
+		"a member elsewhere":         {func(o *Options) { embedded(o); o.Peers.Secret = "" }, "peers.secret: is missing, and member a is at a:7072, which is not this machine"},
+		"embedded, and a file":       {func(o *Options) { o.Peers.Members, o.Peers.Secret = trio, "0123456789abcdef" }, "peers.members_file: stands beside Options.Peers.Members"},
 		"embedded, not in the list":  {func(o *Options) { embedded(o); o.Node = "d" }, `peers.members: this node, "d", is not in the list`},
 		"embedded, another number":   {func(o *Options) { embedded(o); o.Number = 2 }, `peers.members: this node, "a", has the number 2, and 1 in the list`},
 		"embedded, two with a number": {func(o *Options) {
