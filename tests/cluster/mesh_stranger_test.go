@@ -133,6 +133,7 @@ func TestWrongDoors(t *testing.T) {
 			})
 			caller.wantFrame(wire.KindWelcome)
 			caller.sends(attack.kind, attack.says)
+			caller.wantFrame(wire.KindGoaway)
 			caller.wantClosed("a caller that sends " + name)
 		}
 		if after := m.hosts["b"].node.Own(); after != before {
@@ -241,6 +242,12 @@ func TestAMemberThatLies(t *testing.T) {
 			"a call that is two": func(i *impostor) {
 				i.says(slices.Concat(request(8, 1, "pay", "Do", theirs.GetSession()), request(8, 1, "pay", "Do", theirs.GetSession())))
 			},
+			"a call that has no time": func(i *impostor) {
+				f, _, _ := wire.Decode(request(9, 1, "pay", "Do", theirs.GetSession()), wire.MaxFrame)
+				f.BudgetMS = 0
+				i.says(f.Append(nil))
+			},
+			"an answer that has crossed two nodes": func(i *impostor) { i.says((&wire.Frame{Kind: wire.KindResponse, CallID: 9, Hops: 2}).Append(nil)) },
 			"a header that is broken": func(i *impostor) {
 				i.says((&wire.Frame{Kind: wire.KindRequest, CallID: 1, Hops: 1, BudgetMS: 9, Header: []byte{0xff}}).Append(nil))
 			},
@@ -249,6 +256,7 @@ func TestAMemberThatLies(t *testing.T) {
 			incarnation++
 			liar := m.pretend("a", "b", incarnation)
 			lies[what](liar)
+			liar.wantFrame(wire.KindGoodbye) // for this, and not because the member says nothing more
 			liar.wantClosed("a member that says " + what)
 			m.wantLink("b", "a", "down")
 			wantUntouched(what)
