@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -92,7 +91,7 @@ func (m *mesh) run(ctx context.Context) {
 	})
 	if m.file != "" {
 		background.Go(func() {
-			discovery.Watch(ctx, m.file, 0, m.adopt, func(err error) {
+			discovery.Watch(ctx, m.file, 0, m.peers.MembershipHash, m.adopt, func(err error) {
 				m.server.opts.Log.Error("members not changed", "file", m.file, "cause", err)
 			})
 		})
@@ -124,74 +123,6 @@ func (m *mesh) close() {
 		_ = m.listener.Close() // it may have been closed
 	}
 	_ = m.incarnation.Close() // the same
-}
-
-// adopt puts a list in force that was found in the file.
-func (m *mesh) adopt(list discovery.List) {
-	m.changing.Lock()
-	defer m.changing.Unlock()
-	if err := m.peers.SetMembers(peerMembers(list)); err != nil {
-		m.server.opts.Log.Error("members not changed", "file", m.file, "cause", err)
-	}
-}
-
-// CheckMembers implements admin.Mesh.
-func (m *mesh) CheckMembers(members []admin.Member) error {
-	_, err := m.check(members)
-	return err
-}
-
-// check returns the list of the members, unless something is wrong with it.
-func (m *mesh) check(members []admin.Member) (discovery.List, error) {
-	list := make(discovery.List, 0, len(members))
-	for _, one := range members {
-		list = append(list, discovery.Member(one))
-	}
-	if err := list.Validate(); err != nil {
-		return nil, err
-	}
-	return list, m.peers.CheckMembers(peerMembers(list))
-}
-
-// SetMembers implements admin.Mesh: the list is checked, written, and put in force.
-func (m *mesh) SetMembers(members []admin.Member) error {
-	list, err := m.check(members)
-	if err != nil {
-		return err
-	}
-	m.changing.Lock()
-	defer m.changing.Unlock()
-	if m.file != "" {
-		if err := discovery.Save(m.file, list); err != nil {
-			return err
-		}
-	}
-	if err := m.peers.CheckMembers(peerMembers(list)); err != nil {
-		return err
-	}
-	before := m.peers.Nodes()
-	_, stays := list.Find(m.server.opts.Node)
-	if !stays {
-		// Who is not of the mesh has no way to modules elsewhere: its own are sent there before the links go.
-		m.server.sendAway(before)
-	}
-	if err := m.peers.SetMembers(peerMembers(list)); err != nil {
-		return err
-	}
-	if stays {
-		m.server.sessions.TakeBack()
-	}
-	return nil
-}
-
-// Members implements admin.Mesh.
-func (m *mesh) Members() []admin.Member {
-	list := m.peers.Members()
-	all := make([]admin.Member, 0, len(list))
-	for _, one := range list {
-		all = append(all, admin.Member(one))
-	}
-	return all
 }
 
 // Links implements admin.Mesh.
@@ -227,15 +158,6 @@ func (m *mesh) Ask(ctx context.Context, node, method string, body []byte) ([]byt
 
 var _ admin.Mesh = (*mesh)(nil)
 
-// peerMembers returns a list as the peers take it.
-func peerMembers(list discovery.List) []peer.Member {
-	all := make([]peer.Member, 0, len(list))
-	for _, one := range list {
-		all = append(all, peer.Member(one))
-	}
-	return all
-}
-
 // nodes are the ways into the mesh that modules are told.
 func (s *Server) nodes() []*pb.Node {
 	if s.mesh == nil {
@@ -252,19 +174,6 @@ func (s *Server) PeerAddr() string {
 	return s.mesh.listener.Addr().String()
 }
 
-// SetMembers puts another list of members in force while the node runs, and writes it to Options.Peers.MembersFile where there
-// is one. The error names every problem of the list; then nothing has changed. A node that is alone has no list.
-func (s *Server) SetMembers(members []Member) error {
-	if s.mesh == nil {
-		return errAlone
-	}
-	list := make([]admin.Member, 0, len(members))
-	for _, one := range members {
-		list = append(list, admin.Member(one))
-	}
-	return s.mesh.SetMembers(list)
-}
-
 // Links returns the state of the link to every other member, by its name: "up" where calls cross it.
 func (s *Server) Links() map[string]string {
 	states := make(map[string]string)
@@ -274,10 +183,4 @@ func (s *Server) Links() map[string]string {
 		}
 	}
 	return states
-}
-
-// sendAway sends the modules of a node that is removed to the others that it knows.
-func (s *Server) sendAway(known []*pb.Node) {
-	others := slices.DeleteFunc(known, func(n *pb.Node) bool { return n.GetName() == s.opts.Node })
-	s.sessions.SendAway(others)
 }

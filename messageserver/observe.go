@@ -2,7 +2,6 @@ package messageserver
 
 import (
 	"runtime/debug"
-	"time"
 
 	"github.com/twohop/twohop/messageserver/internal/admin"
 	"github.com/twohop/twohop/proto/wire"
@@ -15,7 +14,7 @@ func (s *Server) adminSources() admin.Sources {
 		Number:        s.opts.Number,
 		Mesh:          s.opts.Mesh,
 		Version:       version(),
-		Started:       time.Now(),
+		Started:       s.started,
 		Address:       s.Addr(),
 		Router:        s.router,
 		Now:           s.clock.Now,
@@ -25,6 +24,7 @@ func (s *Server) adminSources() admin.Sources {
 		Listening:     s.listening,
 		Draining:      s.draining.Load,
 		Consistency:   s.ConsistencyCheck,
+		HashMembers:   hashMembers,
 	}
 	if s.mesh != nil {
 		src.Peers = s.mesh

@@ -22,6 +22,14 @@ func TestANodeWithoutItsListenerIsNotReady(t *testing.T) {
 	}
 }
 
+// TestANodeWasStartedOnce: whoever asks, and when.
+func TestANodeWasStartedOnce(t *testing.T) {
+	s := newMember(t)
+	if first, second := s.adminSources().Started, s.adminSources().Started; first.IsZero() || !first.Equal(second) {
+		t.Errorf("started %v and %v", first, second)
+	}
+}
+
 func TestOperatorsSeeEveryCodeAndClass(t *testing.T) {
 	s, err := New(Options{Listen: "127.0.0.1:0", Admin: AdminOptions{Listen: "off"}})
 	if err != nil {

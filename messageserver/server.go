@@ -23,6 +23,7 @@ import (
 type Server struct {
 	// Static after construction.
 	opts     Options
+	started  time.Time // when New was called, for people
 	clock    *frameconn.Clock
 	ids      *ids.Source
 	router   *router.Router
@@ -41,7 +42,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	o = o.WithDefaults()
-	s := &Server{opts: o, clock: frameconn.NewClock(), ids: ids.New(uint16(o.Number))}
+	s := &Server{opts: o, started: time.Now(), clock: frameconn.NewClock(), ids: ids.New(uint16(o.Number))}
 	s.router = router.New(router.Options{
 		Node:           o.Node,
 		DefaultTimeout: o.Calls.DefaultTimeout,

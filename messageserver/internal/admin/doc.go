@@ -22,10 +22,12 @@
 // linked, or does not answer within two seconds, is in the answer with the reason; the answer is 200 all the same, because
 // what the other nodes say is true.
 //
-// PUT /v1/members brings a whole list and, in If-Match, the hash of the list that it was made from. Every node of
-// the old and of the new list is told, each checks it and writes it whole or not at all, and the answer says of each how it
-// went. Nodes that leave are told first, because nobody is linked to them afterwards; then this node takes it, and if it
-// refuses, those that stay are not told. Nodes that have different lists find that out by themselves, and say so as a
+// PUT /v1/members brings a whole list and, in If-Match, the hash of the list that it was made from. Every node that stays
+// and is linked is asked first whether it would take the list, and which one it has: if one objects, none gets it. Then every node
+// of the old and of the new list is told, each compares, checks and writes it whole or not at all, in one step, and the
+// answer says of each how it went. Of the nodes that stay the first by name is told before the others, so that two changes
+// meet there, and one of them ends before anybody has taken it. Nodes that leave are told while they are linked, then this
+// node takes the list, then the rest is told. Nodes that have different lists find that out by themselves, and say so as a
 // trouble.
 //
 // # State

@@ -3,8 +3,11 @@ package admin
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,7 +85,8 @@ func (n *node) sources() Sources {
 			n.differences = n.differences[1:]
 			return err
 		},
-		Classes: []string{"SUCCESS", "NOT_EXECUTED", "EXECUTED", "UNKNOWN"},
+		HashMembers: hashOf,
+		Classes:     []string{"SUCCESS", "NOT_EXECUTED", "EXECUTED", "UNKNOWN"},
 	}
 	if n.peers != nil {
 		src.Peers = n.peers
@@ -91,6 +95,15 @@ func (n *node) sources() Sources {
 		src.Codes = append(src.Codes, Code{Number: int(c), Name: c.String(), Class: c.Class().String()})
 	}
 	return src
+}
+
+// hashOf stands for the hash that nodes compare.
+func hashOf(members []Member) string {
+	h := fnv.New64a()
+	for _, m := range slices.SortedFunc(slices.Values(members), byNode) {
+		fmt.Fprintln(h, m)
+	}
+	return fmt.Sprintf("%016x", h.Sum64())
 }
 
 // register adds an instance whose session's number is larger than JSON numbers are safe for.

@@ -58,7 +58,10 @@ func (src *Sources) others() (names []string) {
 }
 
 // unlinkedError says that a node could not even be asked.
-type unlinkedError struct{ why string }
+type unlinkedError struct {
+	why  string
+	lost bool // the link was lost after the node was asked, which may have done it
+}
 
 func (e *unlinkedError) Error() string { return e.why }
 
@@ -68,9 +71,9 @@ func (src *Sources) linked(node string) error {
 	i := slices.IndexFunc(links, func(l Link) bool { return l.Peer == node })
 	switch {
 	case i < 0:
-		return &unlinkedError{"there is no link to it"}
+		return &unlinkedError{why: "there is no link to it"}
 	case links[i].State != "up":
-		return &unlinkedError{"the link to it is " + links[i].text(src.Peers.Troubles())}
+		return &unlinkedError{why: "the link to it is " + links[i].text(src.Peers.Troubles())}
 	}
 	return nil
 }
@@ -109,7 +112,7 @@ func ask[T any](ctx context.Context, src *Sources, node, method string, question
 	answer, err := src.Peers.Ask(ctx, node, method, body)
 	if err != nil {
 		if down := src.linked(node); down != nil {
-			err = down // the link went down meanwhile
+			err = &unlinkedError{why: down.Error(), lost: true}
 		}
 		return said, err
 	}

@@ -14,6 +14,11 @@ func (src *Sources) ownLinks() linksAnswer {
 	if src.Peers != nil {
 		a.Links = append(a.Links, src.Peers.Links()...)
 		a.Troubles = append(a.Troubles, src.Peers.Troubles()...)
+		for i := range a.Links {
+			if l := &a.Links[i]; l.State != "up" {
+				l.NotUp = l.since(a.Troubles)
+			}
+		}
 	}
 	return a
 }

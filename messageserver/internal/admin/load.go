@@ -8,13 +8,14 @@ import (
 )
 
 // load says how busy a node is. Totals count from the node's start; who wants a rate reads twice and divides by the
-// difference of uptime_seconds.
+// difference of uptime_seconds, if started is the same.
 type load struct {
-	Node    string  `json:"node"`
-	Number  int     `json:"number"`
-	Version string  `json:"version"`
-	Uptime  float64 `json:"uptime_seconds"`
-	State   string  `json:"state"` // ready, draining, not_ready
+	Node    string    `json:"node"`
+	Number  int       `json:"number"`
+	Version string    `json:"version"`
+	Started time.Time `json:"started"`
+	Uptime  float64   `json:"uptime_seconds"`
+	State   string    `json:"state"` // ready, draining, not_ready
 
 	Sessions  int `json:"sessions"`
 	Servers   int `json:"servers"`   // sessions that serve a module
@@ -44,7 +45,7 @@ type load struct {
 
 func (src *Sources) ownLoad() load {
 	l := load{
-		Node: src.Node, Number: src.Number, Version: src.Version, Uptime: time.Since(src.Started).Seconds(), State: "ready",
+		Node: src.Node, Number: src.Number, Version: src.Version, Started: src.Started.UTC(), Uptime: time.Since(src.Started).Seconds(), State: "ready",
 		Settled: make(map[string]uint64), CPU: cpuSeconds(),
 	}
 	switch {

@@ -3,25 +3,18 @@ package admin
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 )
 
-const (
-	tellPatience = 4 * time.Second        // for telling all nodes a new list
-	tellAgain    = 100 * time.Millisecond // a node whose link is only now made is tried again after this
-	maxList      = 1 << 20                // bytes of a list of members
-)
+const maxList = 1 << 20 // bytes of a list of members
 
 // memberList is a list of members as it is sent.
 type memberList struct {
@@ -41,31 +34,45 @@ func (src *Sources) ownMembers() membersAnswer {
 		a.Members = append(a.Members, src.Peers.Members()...)
 	}
 	slices.SortStableFunc(a.Members, byNode)
-	a.Hash = hashOf(a.Members)
+	a.Hash = src.HashMembers(a.Members)
 	return a
-}
-
-// hashOf is the same for two lists that have the same members in any order; it is the hash that nodes compare, too.
-func hashOf(members []Member) string {
-	var text []byte
-	for _, m := range slices.SortedStableFunc(slices.Values(members), byNode) {
-		text = fmt.Appendf(text, "%s %d %s\n", m.Node, m.Number, m.Address)
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:8])
 }
 
 func byNode(x, y Member) int { return cmp.Compare(x.Node, y.Node) }
 
+// memberChange is a list that is to be put in force.
+type memberChange struct {
+	Members []Member `json:"members"`
+	From    string   `json:"from"` // the hash of the list that it was made from
+}
+
 // setOwnMembers puts a list in force at this node and answers with what is in force then.
-func (src *Sources) setOwnMembers(members []Member) ([]byte, error) {
-	if src.Peers == nil {
+func (src *Sources) setOwnMembers(change *memberChange) ([]byte, error) {
+	switch {
+	case src.Peers == nil:
 		return nil, errAlone
+	case change.From == "":
+		return nil, errors.New("the body: from is missing: it has the hash of the list that the change was made from")
 	}
-	if err := src.Peers.SetMembers(members); err != nil {
+	if err := src.Peers.SetMembers(change.From, change.Members); err != nil {
 		return nil, err
 	}
 	return json.Marshal(src.ownMembers())
+}
+
+// judged is what a node says of a list before it is put in force.
+type judged struct {
+	Node  string `json:"node"`
+	Hash  string `json:"members_hash"`    // of the list that is in force there
+	Error string `json:"error,omitempty"` // what is wrong with the new one
+}
+
+func (src *Sources) judge(members []Member) judged {
+	j := judged{Node: src.Node, Hash: src.ownMembers().Hash, Error: reason(errAlone)}
+	if src.Peers != nil {
+		j.Error = reason(src.Peers.CheckMembers(members))
+	}
+	return j
 }
 
 // members answers GET and PUT of /v1/members.
@@ -79,21 +86,13 @@ func (s *Server) members(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, memberList{own.Members})
 }
 
-// told is how one node took a new list.
-type told struct {
-	Node   string `json:"node"`
-	Result string `json:"result"`          // ok, failed, not_heard
-	Error  string `json:"error,omitempty"` // why it is not ok
-	Role   string `json:"role"`            // stays, joins, leaves
-}
-
-// fails reports whether the mesh is worse off for it: a node that joins or leaves need not be there.
-func (t *told) fails() bool {
-	return t.Result == "failed" || t.Result == "not_heard" && t.Role == "stays"
-}
-
 // setMembers answers PUT /v1/members: every node of the old list and of the new one is told the new one.
 func (s *Server) setMembers(w http.ResponseWriter, r *http.Request) {
+	force, err := readForce(r.URL.Query())
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
 	list, status, err := readList(w, r)
 	switch {
 	case err != nil:
@@ -112,15 +111,19 @@ func (s *Server) setMembers(w http.ResponseWriter, r *http.Request) {
 	}
 	old := s.src.ownMembers()
 	if want := strings.Trim(r.Header.Get("If-Match"), `"`); want != old.Hash {
-		refuse(w, http.StatusPreconditionFailed, fmt.Sprintf("the list in force at %s has the hash %s, and the change was made from %s: "+
-			"look at it again", s.src.Node, old.Hash, want))
+		s.refuseList(w, &OtherListError{Node: s.src.Node, Has: old.Hash, From: want})
 		return
 	}
-	if err := s.src.Peers.CheckMembers(list); err != nil { // before a node that leaves is told
+	c := newChange(&s.src, &old, list, force)
+	if err := s.src.Peers.CheckMembers(list); err != nil {
 		s.refuseList(w, err)
 		return
 	}
-	all, err := s.tellAll(context.WithoutCancel(r.Context()), old.Members, list) // half of the nodes is worse than all
+	ctx := context.WithoutCancel(r.Context()) // half of the nodes is worse than all
+	err = c.canvass(ctx)
+	if err == nil {
+		err = c.tellAll(ctx)
+	}
 	if err != nil {
 		s.refuseList(w, err)
 		return
@@ -130,12 +133,32 @@ func (s *Server) setMembers(w http.ResponseWriter, r *http.Request) {
 		Hash    string `json:"members_hash"` // of the new list
 		OK      bool   `json:"ok"`
 		Results []told `json:"results"`
-	}{s.src.Node, hashOf(list), !slices.ContainsFunc(all, func(t told) bool { return t.fails() }), all})
+	}{s.src.Node, c.hash, !slices.ContainsFunc(c.all, func(t told) bool { return t.fails() }), c.all})
 }
 
-// refuseList says that this node refuses a list that nobody has taken.
+// refuseList says who refuses a list that nobody has taken.
 func (s *Server) refuseList(w http.ResponseWriter, err error) {
-	refuse(w, http.StatusUnprocessableEntity, fmt.Sprintf("node %s refuses the list, and no other has taken it: %v", s.src.Node, reason(err)))
+	if _, other := errors.AsType[*OtherListError](err); other {
+		refuse(w, http.StatusPreconditionFailed, reason(err))
+		return
+	}
+	text := reason(err)
+	if _, objects := errors.AsType[*objection](err); !objects {
+		text = fmt.Sprintf("node %s refuses the list, and no other has taken it: %s", s.src.Node, text)
+	}
+	refuse(w, http.StatusUnprocessableEntity, text)
+}
+
+// readForce reads whether nodes are to take a list whatever other one they have.
+func readForce(query url.Values) (bool, error) {
+	switch v := query.Get("force"); v {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, fmt.Errorf("force is %q, must be true or false", v)
+	}
 }
 
 // readList reads what PUT /v1/members brings.
@@ -180,100 +203,4 @@ func unnumbered(body []byte) int {
 		}
 	}
 	return -1
-}
-
-// tellAll puts the list in force at every node. A node that is to leave is told before the others, while it is linked; this
-// node is the first of those that stay, and if it refuses, they are not told. An error means that no node has taken the list.
-func (s *Server) tellAll(ctx context.Context, old, list []Member) ([]told, error) {
-	ctx, cancel := context.WithTimeout(ctx, tellPatience)
-	defer cancel()
-	all := changes(old, list)
-	own := slices.IndexFunc(all, func(t told) bool { return t.Node == s.src.Node })
-	leaves := own >= 0 && all[own].Role == "leaves"
-	tell := func(leaving bool) {
-		var telling sync.WaitGroup
-		for i := range all {
-			if i != own && leaving == (all[i].Role == "leaves") {
-				telling.Go(func() { s.src.tell(ctx, &all[i], list) })
-			}
-		}
-		telling.Wait()
-	}
-	tell(true)
-	if leaves {
-		tell(false)
-	}
-	if err := s.src.Peers.SetMembers(list); err != nil {
-		return all, refused(all, own, err)
-	}
-	if own >= 0 {
-		all[own].Result = "ok"
-	}
-	if !leaves {
-		tell(false)
-	}
-	return all, nil
-}
-
-// refused notes that this node refuses the list. If nobody has taken it, that is the error.
-func refused(all []told, own int, err error) error {
-	if !slices.ContainsFunc(all, func(t told) bool { return t.Result == "ok" }) {
-		return err
-	}
-	for i := range all {
-		switch {
-		case i == own:
-			all[i].Result, all[i].Error = "failed", reason(err)
-		case all[i].Result == "":
-			all[i].Result, all[i].Error = "failed", "it was not told, because the node that was asked refuses the list"
-		}
-	}
-	return nil
-}
-
-// changes names every node of either list, sorted.
-func changes(old, list []Member) (all []told) {
-	in := func(members []Member, node string) bool {
-		return slices.ContainsFunc(members, func(m Member) bool { return m.Node == node })
-	}
-	for _, m := range old {
-		role := "stays"
-		if !in(list, m.Node) {
-			role = "leaves"
-		}
-		all = append(all, told{Node: m.Node, Role: role})
-	}
-	for _, m := range list {
-		if !in(old, m.Node) {
-			all = append(all, told{Node: m.Node, Role: "joins"})
-		}
-	}
-	slices.SortFunc(all, func(x, y told) int { return cmp.Compare(x.Node, y.Node) })
-	return slices.CompactFunc(all, func(x, y told) bool { return x.Node == y.Node })
-}
-
-// tell tells one node. The list may have changed its link, which is then waited for.
-func (src *Sources) tell(ctx context.Context, t *told, list []Member) {
-	again := time.NewTicker(tellAgain)
-	defer again.Stop()
-	for {
-		_, err := ask[membersAnswer](ctx, src, t.Node, "SetMembers", memberList{list})
-		if err == nil {
-			t.Result, t.Error = "ok", ""
-			return
-		}
-		t.Result, t.Error = "failed", reason(err)
-		if _, unlinked := errors.AsType[*unlinkedError](err); !unlinked {
-			return
-		}
-		t.Result = "not_heard"
-		if t.Role == "leaves" {
-			return
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return
-		}
-	}
 }

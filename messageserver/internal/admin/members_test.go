@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -119,7 +120,10 @@ func TestANodeThatLeavesNeedNotBeThere(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		src, from := a.sources(), time.Now()
-		src.tell(t.Context(), &told{Node: "c", Role: "leaves"}, nil)
+		c := newChange(&src, &membersAnswer{}, nil, false)
+		c.all = []told{{Node: "c", Role: "leaves"}}
+		c.own = -1
+		c.tellSome(t.Context(), true)
 		if took := time.Since(from); took != 0 {
 			t.Errorf("it was waited for, %v", took)
 		}
@@ -167,12 +171,14 @@ func TestANodeThatJoinsIsToldWhenItIsLinked(t *testing.T) {
 				p.links[1].State = "up"
 			}()
 		}
-		s := &Server{src: a.sources()}
+		src := a.sources()
+		old := src.ownMembers()
+		c := newChange(&src, &old, list, false)
 		from := time.Now()
-		all, err := s.tellAll(t.Context(), p.Members(), list)
-		if err != nil {
+		if err := errors.Join(c.canvass(t.Context()), c.tellAll(t.Context())); err != nil {
 			t.Fatal(err)
 		}
+		all := c.all
 		got := answered{Results: all}
 		if got.line() != "a=ok b=ok c=ok d=not_heard" || all[3].Role != "joins" || all[3].fails() || all[2].Error != "" || w.peers["c"].sets != 1 {
 			t.Errorf("got %+v", all)
@@ -182,6 +188,153 @@ func TestANodeThatJoinsIsToldWhenItIsLinked(t *testing.T) {
 		}
 		synctest.Wait()
 	})
+}
+
+// TestOfTwoChangesAtOnceOneIsMade: through two nodes, each of which finds the list at all of them from which it was made.
+func TestOfTwoChangesAtOnceOneIsMade(t *testing.T) {
+	w := meet(t, "a", "b", "c")
+	srcA, srcB := w.nodes["a"].sources(), w.nodes["b"].sources()
+	old := srcA.ownMembers()
+	moved := func(i int) []Member {
+		list := slices.Clone(old.Members)
+		list[i].Address = "10.0.0.99:7072"
+		return list
+	}
+	one, two := newChange(&srcA, &old, moved(1), false), newChange(&srcB, &old, moved(2), false)
+	if err := errors.Join(one.canvass(t.Context()), two.canvass(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.tellAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := two.tellAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first, second := answered{Results: one.all}, answered{Results: two.all}
+	if first.line() != "a=ok b=ok c=ok" || second.line() != "a=failed b=failed c=failed" ||
+		!strings.Contains(second.Results[0].Error, "the list in force at a has the hash "+one.hash) ||
+		!strings.Contains(second.Results[1].Error, "it was not told, because node a") {
+		t.Errorf("the first %+v\nthe second %+v", one.all, two.all)
+	}
+	for name, p := range w.peers {
+		if p.sets != 1 || hashOf(p.members) != one.hash {
+			t.Errorf("%s was set %d times and has %+v", name, p.sets, p.members)
+		}
+	}
+}
+
+// TestAChangeBetweenLookingAndSettingIsSeen: also at the node that is asked.
+func TestAChangeBetweenLookingAndSettingIsSeen(t *testing.T) {
+	w := meet(t, "a", "b")
+	a, p := w.nodes["a"], w.peers["a"]
+	old := p.Members()
+	other := slices.Clone(old)
+	other[1].Address = "10.0.0.99:7072"
+	p.before = func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.members = other
+	}
+	got := a.put(listOf(append(old, Member{"c", 2, "10.0.0.2:7072"})...), a.hash())
+	if got.Status != http.StatusPreconditionFailed || !strings.Contains(got.Error, "look at it again") || w.peers["b"].sets != 0 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestANodeThatHasAnotherListMustBeForced: it may be the one that is right.
+func TestANodeThatHasAnotherListMustBeForced(t *testing.T) {
+	w := meet(t, "a", "b", "c")
+	a, b := w.nodes["a"], w.peers["b"]
+	b.members = append(b.Members(), Member{"d", 3, "10.0.0.3:7072"})
+	list := w.peers["a"].Members()
+	list[2].Address = "10.0.0.99:7072"
+	got := a.put(listOf(list...), a.hash())
+	if got.Status != http.StatusPreconditionFailed || !strings.Contains(got.Error, "the list in force at b has the hash "+hashOf(b.members)) ||
+		w.peers["a"].sets+b.sets+w.peers["c"].sets != 0 {
+		t.Errorf("got %+v", got)
+	}
+	force := func(v string) func(*http.Request) {
+		return func(r *http.Request) { r.URL.RawQuery = "force=" + v }
+	}
+	if got := a.put(listOf(list...), a.hash(), force("yes")); got.Status != http.StatusBadRequest || !strings.Contains(got.Error, "must be true or false") {
+		t.Errorf("got %+v", got)
+	}
+	if got := a.put(listOf(list...), a.hash(), force("true")); !got.OK || got.line() != "a=ok b=ok c=ok" || hashOf(b.members) != got.Hash {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestAListThatOneNodeRefusesIsTakenByNone: every node that stays is asked first.
+func TestAListThatOneNodeRefusesIsTakenByNone(t *testing.T) {
+	w := meet(t, "a", "b", "c", "d")
+	w.peers["b"].wrong = errors.New("it runs\nwith 2")
+	w.peers["c"].wrong = errors.New("neither here")
+	a := w.nodes["a"]
+	for _, query := range []string{"", "force=true"} {
+		got := a.put(listOf(w.peers["a"].members[:3]...), a.hash(), func(r *http.Request) { r.URL.RawQuery = query })
+		if got.Status != http.StatusUnprocessableEntity || got.Error != "node b refuses the list, and no other has taken it: it runs; with 2; "+
+			"node c refuses the list, and no other has taken it: neither here" {
+			t.Errorf("got %+v", got)
+		}
+	}
+	for name, p := range w.peers {
+		if p.sets != 0 {
+			t.Errorf("%s has taken it", name)
+		}
+	}
+}
+
+// TestANodeThatIsNotHeardDoesNotObject: the others change, and it is named.
+func TestANodeThatIsNotHeardDoesNotObject(t *testing.T) {
+	w := meet(t, "a", "b", "c")
+	w.cut("a", "b", "waiting", "connection refused")
+	w.peers["b"].wrong = errors.New("nobody hears that")
+	synctest.Test(t, func(t *testing.T) {
+		src := w.nodes["a"].sources()
+		old := src.ownMembers()
+		c := newChange(&src, &old, old.Members, false)
+		if err := errors.Join(c.canvass(t.Context()), c.tellAll(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if got := (&answered{Results: c.all}).line(); got != "a=ok b=not_heard c=ok" || !c.all[1].fails() {
+			t.Errorf("got %+v", c.all)
+		}
+	})
+}
+
+// TestWhatIsNotKnownIsNotClaimed: c may have taken the list before its link was lost.
+func TestWhatIsNotKnownIsNotClaimed(t *testing.T) {
+	w := meet(t, "a", "b", "c")
+	a, p := w.nodes["a"], w.peers["a"]
+	p.refuses = errors.New("the disk is full")
+	p.lose = func() { w.cut("a", "c", "down", "read: reset") }
+	got := a.put(listOf(p.members[:2]...), a.hash())
+	if got.Status != http.StatusOK || got.OK || got.line() != "a=failed b=failed c=not_heard" || !strings.Contains(got.Results[2].Error, "read: reset") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestANodeWhoseListIsNotKnownIsAsked: who joins may have been started with another one.
+func TestANodeWhoseListIsNotKnownIsAsked(t *testing.T) {
+	w := meet(t, "a", "b", "c")
+	all := w.peers["a"].Members()
+	for _, name := range []string{"a", "b"} {
+		w.peers[name].members = all[:2]
+	}
+	w.peers["c"].members = all[2:]
+	a := w.nodes["a"]
+	if got := a.put(listOf(all...), a.hash()); !got.OK || got.line() != "a=ok b=ok c=ok" {
+		t.Errorf("got %+v", got)
+	}
+	w.peers["c"].members, w.peers["c"].wrong = all[2:], errors.New("c has number 7")
+	w.peers["a"].members, w.peers["b"].members = all[:2], all[:2]
+	if got := a.put(listOf(all...), a.hash()); got.line() != "a=ok b=ok c=failed" || got.Results[2].Error != "c has number 7" {
+		t.Errorf("got %+v", got)
+	}
+	src := w.nodes["b"].sources()
+	if _, err := src.NodeMethods()["SetMembers"](t.Context(), []byte(listOf(all...))); err == nil || !strings.Contains(err.Error(), "from is missing") {
+		t.Errorf("got %v", err)
+	}
 }
 
 // TestANodeMayRemoveItself: it tells the others first, while it has links.
@@ -263,18 +416,6 @@ func TestOneChangeAtATime(t *testing.T) {
 	}
 	if got := a.put(listOf(p.Members()...), match); !got.OK {
 		t.Errorf("the third: %+v", got)
-	}
-}
-
-func TestTheOrderOfAListDoesNotMatter(t *testing.T) {
-	x, y := Member{"x", 1, "h:1"}, Member{"y", 2, "h:2"}
-	if hashOf([]Member{x, y}) != hashOf([]Member{y, x}) {
-		t.Error("the same members have two hashes")
-	}
-	for _, other := range [][]Member{nil, {x}, {x, x}, {x, {"y", 2, "h:3"}}, {x, {"y", 3, "h:2"}}, {x, {"y 2", 2, "h:2"}}} {
-		if hashOf([]Member{x, y}) == hashOf(other) {
-			t.Errorf("%v has the same hash", other)
-		}
 	}
 }
 

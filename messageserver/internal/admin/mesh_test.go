@@ -16,7 +16,7 @@ import (
 func TestEveryNodeShowsItsLinks(t *testing.T) {
 	w := meet(t, "a", "b", "c")
 	w.cut("b", "c", "waiting", "connection refused")
-	w.peers["b"].troubles = []Trouble{{Kind: "link_down", Peer: "c", Seconds: 12, Cause: "connection refused"}}
+	w.peers["b"].troubles = []Trouble{{Kind: "link_down", Peer: "c", Seconds: 72, Cause: "connection refused"}}
 	var got struct {
 		Node, Mesh string
 		Nodes      []struct {
@@ -31,10 +31,13 @@ func TestEveryNodeShowsItsLinks(t *testing.T) {
 		line := n.Node + ":"
 		for _, l := range n.Links {
 			line += " " + l.Peer + "=" + l.State
+			if l.NotUp > 0 {
+				line += fmt.Sprint("(", l.NotUp, ")")
+			}
 		}
 		lines = append(lines, fmt.Sprintf("%s %d", line, len(n.Troubles)))
 	}
-	if all := strings.Join(lines, ", "); got.Node != "a" || got.Mesh != "m" || all != "a: b=up c=up 0, b: a=up c=waiting 1, c: a=up b=up 0" {
+	if all := strings.Join(lines, ", "); got.Node != "a" || got.Mesh != "m" || all != "a: b=up c=up 0, b: a=up c=waiting(72) 1, c: a=up b=up 0" {
 		t.Errorf("got %s of %+v", all, got)
 	}
 	w.nodes["a"].wantText("/v1/troubles", http.StatusOK, `"troubles": []`)
@@ -43,10 +46,10 @@ func TestEveryNodeShowsItsLinks(t *testing.T) {
 // TestALinkIsJSON: a script reads these names.
 func TestALinkIsJSON(t *testing.T) {
 	text, err := json.Marshal(Link{
-		Peer: "b", Number: 1, Address: "x:1", State: "waiting", Seconds: 1.5, Cause: "c", RTTMicros: 300, UnansweredMS: 4, LastError: "e",
+		Peer: "b", Number: 1, Address: "x:1", State: "waiting", Seconds: 1.5, NotUp: 2.5, Cause: "c", RTTMicros: 300, UnansweredMS: 4, LastError: "e",
 		Incarnation: 1<<64 - 1, Version: 5, Entries: 6, Digest: "d", InFlight: 7, FramesIn: 8, FramesOut: 9, BytesIn: 10, BytesOut: 11, QueuedBytes: 12,
 	})
-	want := `{"peer":"b","number":1,"address":"x:1","state":"waiting","state_seconds":1.5,"cause":"c","rtt_us":300,` +
+	want := `{"peer":"b","number":1,"address":"x:1","state":"waiting","state_seconds":1.5,"not_up_seconds":2.5,"cause":"c","rtt_us":300,` +
 		`"oldest_unanswered_ms":4,"last_error":"e","incarnation":"18446744073709551615","version":"5","entries":6,"digest":"d","in_flight":7,` +
 		`"frames_in":8,"frames_out":9,"bytes_in":10,"bytes_out":11,"queued_bytes":12}`
 	if err != nil || string(text) != want {

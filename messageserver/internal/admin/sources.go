@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/twohop/twohop/messageserver/internal/router"
@@ -27,6 +28,9 @@ type Sources struct {
 	Listening   func() bool // connections of modules are accepted
 	Draining    func() bool // the node has begun to stop
 	Consistency func() error
+
+	// HashMembers is the same for two lists exactly if they have the same members, in any order; nodes compare it, too.
+	HashMembers func(members []Member) string
 
 	Classes []string // names of the classes of router.Counters.Settled
 	Codes   []Code   // the assigned codes
@@ -68,9 +72,10 @@ type Mesh interface {
 
 	// CheckMembers says what is wrong with a list, every problem, and changes nothing.
 	CheckMembers(members []Member) error
-	// SetMembers checks the whole list, writes its file atomically and puts it in force. The error names every problem, and
-	// then nothing has changed.
-	SetMembers(members []Member) error
+	// SetMembers checks the whole list, writes its file atomically and puts it in force. From is the hash of the list that it was
+	// made from: if another one is in force, and not this one already, the error is an *OtherListError. Comparing and setting are
+	// one step. Any error names every problem, and then nothing has changed.
+	SetMembers(from string, members []Member) error
 
 	// Ask calls a method of module _node at another node, over the link to it and no other. It ends with ctx.
 	Ask(ctx context.Context, node, method string, body []byte) ([]byte, error)
@@ -83,6 +88,14 @@ type Member struct {
 	Address string `json:"address"` // where other nodes connect
 }
 
+// OtherListError says that a node has another list of members than the one that a change was made from.
+type OtherListError struct{ Node, Has, From string }
+
+// Error names both lists.
+func (e *OtherListError) Error() string {
+	return fmt.Sprintf("the list in force at %s has the hash %s, and the change was made from %s: look at it again", e.Node, e.Has, e.From)
+}
+
 // Link is one node's end of a link.
 type Link struct {
 	Peer    string `json:"peer"`
@@ -91,6 +104,7 @@ type Link struct {
 
 	State   string  `json:"state"` // up syncing connecting waiting refused leaving down
 	Seconds float64 `json:"state_seconds"`
+	NotUp   float64 `json:"not_up_seconds"`  // for which it has not been up, in whatever states; 0 while it is
 	Cause   string  `json:"cause,omitempty"` // why it is not up
 
 	RTTMicros    int64  `json:"rtt_us"`

@@ -61,6 +61,7 @@ type peers struct {
 	silent  bool   // it answers nothing that it is asked
 	garbles bool   // it answers something else
 	lose    func() // if set, the link is lost when something is asked
+	before  func() // if set, called when members are about to be set
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -91,11 +92,20 @@ func (p *peers) Members() []Member {
 
 func (p *peers) CheckMembers([]Member) error { return p.wrong }
 
-func (p *peers) SetMembers(members []Member) error {
-	if p.refuses != nil {
-		return p.refuses
+func (p *peers) SetMembers(from string, members []Member) error {
+	if p.before != nil {
+		p.before()
 	}
 	p.mu.Lock()
+	has := hashOf(p.members)
+	switch {
+	case from != has && has != hashOf(members):
+		p.mu.Unlock()
+		return &OtherListError{Node: p.self, Has: has, From: from}
+	case p.refuses != nil:
+		p.mu.Unlock()
+		return p.refuses
+	}
 	p.members = members
 	p.sets++
 	then := p.set
@@ -114,7 +124,7 @@ func (p *peers) Ask(ctx context.Context, name, method string, body []byte) ([]by
 	if n == nil {
 		return nil, errors.New("no such node")
 	}
-	if p.lose != nil {
+	if p.lose != nil && method != "CheckMembers" {
 		p.lose()
 		return nil, errors.New("the link is lost")
 	}

@@ -9,7 +9,7 @@
 // A List is a value: sorted by name, checked as a whole, compared by its Hash. Load reads one, Save writes one so that a
 // crash at any point leaves the old file or the new one. Watch is a loop of its caller's: it reads the file again and again,
 // because that works on every file system and for every way of changing a file (written over, renamed over, a symbolic
-// link that is turned), and it remembers what it told last.
+// link that is turned), and it compares what it finds with what is in force.
 //
 // # Failure
 //

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 const (
@@ -52,6 +54,22 @@ func (l List) CheckSelf(node string, number int) error {
 		return fmt.Errorf("this node, %q, has the number %d, and %d in the list of members", node, number, m.Number)
 	}
 	return nil
+}
+
+// CheckChange reports members of the list in force that have another number in this one: a number is part of every id that a
+// node makes, and nodes that have it from two lists refuse each other.
+func (l List) CheckChange(inForce List) error {
+	var found []string
+	for _, m := range l.Sorted() {
+		if before, ok := inForce.Find(m.Node); ok && before.Number != m.Number {
+			found = append(found, fmt.Sprintf("the number of node %s is %d, and %d in the new list: the number of a member does not change; "+
+				"remove it from the list, start it with the other number, and add it", m.Node, before.Number, m.Number))
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(found, "\n"))
 }
 
 // Hash is the same for two lists exactly if they have the same members, in any order: the first 8 bytes, big-endian, of

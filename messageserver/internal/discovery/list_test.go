@@ -114,6 +114,17 @@ func TestANodeFindsItself(t *testing.T) {
 	}
 }
 
+func TestTheNumberOfAMemberStays(t *testing.T) {
+	l := List{{"a", 1, "elsewhere:1"}, {"b", 9, "b:1"}, {"d", 4, "d:1"}}
+	if err := l.CheckChange(trio()); err == nil || !strings.Contains(err.Error(), "the number of node b is 2, and 9 in the new list") ||
+		strings.Contains(err.Error(), "\n") {
+		t.Error(err)
+	}
+	if err := l.CheckChange(List{{"a", 1, "a:1"}}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSortedLeavesTheListAlone(t *testing.T) {
 	l := List{{"b", 2, "b:1"}, {"a", 1, "a:1"}}
 	if s := l.Sorted(); s[0].Node != "a" || l[0].Node != "b" {

@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,6 +24,8 @@ type watched struct {
 	// Guarded by mu.
 	mu       sync.Mutex
 	lists    []string // names of the members
+	force    uint64   // the hash of the list in force
+	refuses  error    // lists that differ from it
 	problems []string
 }
 
@@ -37,7 +40,7 @@ func watch(t *testing.T, story func(w *watched)) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			Watch(ctx, w.path, time.Second, w.changed, w.failed)
+			Watch(ctx, w.path, time.Second, w.inForce, w.take, w.failed)
 		}()
 		time.Sleep(500 * time.Millisecond) // between two looks
 		w.wait(1)
@@ -50,14 +53,34 @@ func watch(t *testing.T, story func(w *watched)) {
 	})
 }
 
-func (w *watched) changed(l List) {
+func (w *watched) inForce() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.force
+}
+
+func (w *watched) take(l List) error {
 	var names []string
 	for _, m := range l {
 		names = append(names, m.Node)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.refuses != nil {
+		return w.refuses
+	}
 	w.lists = append(w.lists, strings.Join(names, " "))
+	w.force = l.Hash()
+	return nil
+}
+
+// set puts a list in force that is not from the file.
+func (w *watched) set(refuses error, names ...string) {
+	l, err := Parse([]byte(text(names...)))
+	w.do(err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.force, w.refuses = l.Hash(), refuses
 }
 
 func (w *watched) failed(err error) {
@@ -124,6 +147,34 @@ func TestWatchTellsAChangeOnce(t *testing.T) {
 		w.write("a", "b")
 		w.wait(2)
 		w.want("back", "a b")
+	})
+}
+
+// TestTheFileAndWhatIsInForceAgree: another list was put in force and written, and then the old file was put back, all between
+// two looks.
+func TestTheFileAndWhatIsInForceAgree(t *testing.T) {
+	watch(t, func(w *watched) {
+		w.set(nil, "a", "b", "c")
+		w.wait(1)
+		w.want("the file is as it was", "a b")
+		w.wait(10)
+		w.want("nothing changed", "")
+	})
+}
+
+// TestAListThatIsNotTakenIsToldOnce: and it is taken as soon as it can be.
+func TestAListThatIsNotTakenIsToldOnce(t *testing.T) {
+	watch(t, func(w *watched) {
+		w.set(errors.New("not now"), "a", "b", "c")
+		w.wait(10)
+		w.want("refused", "")
+		w.wantProblem("refused", "not now")
+		w.set(nil, "a", "b", "c")
+		w.wait(1)
+		w.want("taken", "a b")
+		w.set(errors.New("not now"), "a")
+		w.wait(10)
+		w.wantProblem("it was good meanwhile", "not now")
 	})
 }
 
@@ -216,7 +267,9 @@ func TestWatchStartsWithoutAFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		var lists, problems atomic.Int32
-		go Watch(ctx, path, 0, func(List) { lists.Add(1) }, func(error) { problems.Add(1) })
+		var force atomic.Uint64
+		take := func(l List) error { lists.Add(1); force.Store(l.Hash()); return nil }
+		go Watch(ctx, path, 0, force.Load, take, func(error) { problems.Add(1) })
 		time.Sleep(10*DefaultEvery + DefaultEvery/2)
 		synctest.Wait()
 		if lists.Load() != 0 || problems.Load() != 1 {
