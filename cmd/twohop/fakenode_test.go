@@ -20,6 +20,7 @@ type fakeNode struct {
 	answers map[string]string // by path
 	puts    []string
 	match   string // If-Match of the last PUT
+	force   string // and its parameter
 }
 
 func newFakeNode(t *testing.T, answers map[string]string) *fakeNode {
@@ -40,7 +41,7 @@ func (f *fakeNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err != nil || r.Header.Get("Content-Type") != "application/json" {
 			f.t.Errorf("PUT of %q: %v", r.Header.Get("Content-Type"), err)
 		}
-		f.puts, f.match = append(f.puts, string(body)), r.Header.Get("If-Match")
+		f.puts, f.match, f.force = append(f.puts, string(body)), r.Header.Get("If-Match"), r.URL.Query().Get("force")
 		path = "PUT " + path
 	}
 	text, ok := f.answers[path]

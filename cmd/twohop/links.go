@@ -118,18 +118,7 @@ func cell(from *adminclient.NodeLinks, to string) string {
 	case from.Links[i].State == "up":
 		return strings.TrimSpace("up " + roundTrip(from.Links[i].RTTMicros))
 	}
-	return from.Links[i].State + " " + output.Age(downSince(from, &from.Links[i]))
-}
-
-// downSince returns for how long a link has not been up: it changes between waiting and connecting all that time.
-func downSince(from *adminclient.NodeLinks, l *adminclient.Link) float64 {
-	since := l.Seconds
-	for _, t := range from.Troubles {
-		if t.Peer == l.Peer && t.Kind == "link_down" {
-			since = max(since, t.Seconds)
-		}
-	}
-	return since
+	return from.Links[i].State + " " + output.Age(from.Links[i].NotUp)
 }
 
 // roundTrip writes microseconds.
@@ -159,7 +148,7 @@ func ailing(links *adminclient.Links) (heads []string, rows [][]string) {
 		for i := range n.Links {
 			l := &n.Links[i]
 			if l.State != "up" && !told[l.Peer] {
-				rows = append(rows, append([]string{n.Node, l.Peer, l.State, output.Age(downSince(n, l)), l.Cause}, measured(l)...))
+				rows = append(rows, append([]string{n.Node, l.Peer, l.State, output.Age(l.NotUp), l.Cause}, measured(l)...))
 			}
 		}
 	}

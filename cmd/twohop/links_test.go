@@ -7,7 +7,7 @@ import (
 
 const (
 	upTo    = `{"peer":"%","number":2,"address":"h:2","state":"up","state_seconds":60,"rtt_us":312,"incarnation":"9","version":"1"}`
-	waiting = `{"peer":"c","state":"waiting","state_seconds":12.5,"cause":"connection refused","rtt_us":900,"oldest_unanswered_ms":1500,` +
+	waiting = `{"peer":"c","state":"waiting","state_seconds":12.5,"not_up_seconds":72.5,"cause":"connection refused","rtt_us":900,"oldest_unanswered_ms":1500,` +
 		`"last_error":"read: reset","incarnation":"9","version":"1"}`
 )
 
@@ -18,7 +18,7 @@ func TestLinksAreShownFromBothEnds(t *testing.T) {
 		{"node":"b","links":[` + up("a") + `,` + waiting + `],"troubles":[
 			{"kind":"link_down","peer":"c","seconds":72.5,"cause":"connection refused"},
 			{"kind":"link_slow","peer":"a","seconds":61,"cause":"round trip 2s"}]},
-		{"node":"a","links":[` + up("b") + `,{"peer":"c","state":"syncing","state_seconds":0.2,"incarnation":"9","version":"1"}],"troubles":[]},
+		{"node":"a","links":[` + up("b") + `,{"peer":"c","state":"syncing","state_seconds":0.2,"not_up_seconds":9,"incarnation":"9","version":"1"}],"troubles":[]},
 		{"node":"c","error":"the link to it is waiting for 12s"}]}`})
 	code, out, errs := f.run("", "links")
 	if code != exitOK {
@@ -26,13 +26,13 @@ func TestLinksAreShownFromBothEnds(t *testing.T) {
 	}
 	wantLines(t, out,
 		`FROM \ TO a b c`,
-		`a · up 0.3ms syncing 0s`,
+		`a · up 0.3ms syncing 9s`,
 		`b up 0.3ms · waiting 1m`,
 		`c ? ? ·`,
 		`FROM TO STATE SINCE CAUSE RTT UNANSWERED LAST ERROR`,
 		`b c link_down 1m connection refused 0.9ms 1.5s read: reset`,
 		`b a link_slow 1m round trip 2s 0.3ms - -`,
-		`a c syncing 0s - - - -`,
+		`a c syncing 9s - - - -`,
 	)
 	if strings.Count(out, "connection refused") != 1 {
 		t.Errorf("a link that is down stands there twice:\n%s", out)

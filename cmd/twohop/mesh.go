@@ -23,9 +23,12 @@ func meshCommand() *cobra.Command {
 		Long: `Shows the members of the mesh, or changes the list: for every node at once, while all of them run. Each node writes its
 members file whole or not at all, and the result is reported per node.
 
-Any node can be asked. It is the first to take the list; if it refuses, those that stay are not told. A node that joins gets
-the list as soon as it is linked, and may be started later, with the list in its own members file. A node that leaves hears
-of it before the others if it is linked, gets 30 s to end what it has, and need not be there.`,
+Any node can be asked. It first asks all that stay and are linked whether they would take the list; if one would not, or has
+another list than the one that is changed, nobody gets it. A node that joins gets the list as soon as it is linked, and may be
+started later, with the list in its own members file. A node that leaves hears of it while it is linked, gets 30 s to end
+what it has, and need not be there.
+
+The number of a member does not change: remove it, start it with the other number, and add it.`,
 		Example: `  twohop mesh
   twohop mesh --admin 127.0.0.1:7171 --json`,
 		Args: cobra.NoArgs,
@@ -144,7 +147,7 @@ nodes connect to it, which is its peers.listen.`,
 				return fmt.Errorf("the number of the node is %q, must be 0 to 511", args[1])
 			}
 			added := adminclient.Member{Node: args[0], Number: number, Address: args[2]}
-			return change(cmd, func(members []adminclient.Member) ([]adminclient.Member, error) {
+			return change(cmd, false, func(members []adminclient.Member) ([]adminclient.Member, error) {
 				i := slices.IndexFunc(members, func(m adminclient.Member) bool { return m.Node == added.Node })
 				if i >= 0 {
 					return nil, fmt.Errorf("node %s is a member already, with number %d at %s: `twohop mesh set` changes members",
@@ -170,7 +173,7 @@ modules move to other nodes. If it runs and is linked it hears of it, too.`,
 			return completeNode(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return change(cmd, func(members []adminclient.Member) ([]adminclient.Member, error) {
+			return change(cmd, false, func(members []adminclient.Member) ([]adminclient.Member, error) {
 				var names []string
 				for _, m := range members {
 					names = append(names, m.Node)
@@ -186,28 +189,34 @@ modules move to other nodes. If it runs and is linked it hears of it, too.`,
 }
 
 func meshSetCommand() *cobra.Command {
-	return &cobra.Command{
+	var force bool
+	cmd := &cobra.Command{
 		Use:   "set [FILE]",
 		Short: "Give every node this list of members",
 		Long: `Gives every node the list in FILE, which is a members file as configs/mesh/members.yaml, or JSON; - is stdin. Members are
-added, removed and changed at once.
+added, removed and changed at once. Nodes that have another list than the one that is asked are in the way, unless there is
+--force.
 
-Without FILE, the list of the node that is asked is given to the others: after a change that did not reach all of them.`,
+Without FILE, the list of the node that is asked is given to the others, whatever they have: after a change that did not reach
+all of them.`,
 		Example: `  twohop mesh set members.yaml
   twohop mesh set
+  twohop mesh set members.yaml --force
   twohop mesh set - --json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return change(cmd, func(members []adminclient.Member) ([]adminclient.Member, error) { return members, nil })
+				return change(cmd, true, func(members []adminclient.Member) ([]adminclient.Member, error) { return members, nil })
 			}
 			wanted, err := readMembers(args[0], cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
-			return change(cmd, func([]adminclient.Member) ([]adminclient.Member, error) { return wanted, nil })
+			return change(cmd, force, func([]adminclient.Member) ([]adminclient.Member, error) { return wanted, nil })
 		},
 	}
+	cmd.Flags().BoolVar(&force, "force", false, "also for nodes that have another list than the one that is asked")
+	return cmd
 }
 
 // needs wants a number of arguments, and says which.
@@ -223,8 +232,20 @@ func needs(n int, which string) cobra.PositionalArgs {
 // errNotAll ends a change that did not reach every node that has to have it.
 var errNotAll = errors.New("not every node has the list: `twohop mesh set` gives it to them again, once what is wrong is mended")
 
-// change has the list edited, writes it at every node, and reports.
-func change(cmd *cobra.Command, edit func([]adminclient.Member) ([]adminclient.Member, error)) error {
+// notAll says what to do after such a change.
+func notAll(c *adminclient.Change) error {
+	err := errNotAll
+	for _, t := range c.Results {
+		if t.Role == "leaves" && t.Result == "ok" {
+			err = fmt.Errorf("%w; node %s has left and hears no other node: if it is to stay, it is told so at its own --admin, with "+
+				"`twohop mesh set FILE`", err, output.Line(t.Node))
+		}
+	}
+	return err
+}
+
+// change has the list edited, writes it at every node, and reports. With force, nodes that have another list get it, too.
+func change(cmd *cobra.Command, force bool, edit func([]adminclient.Member) ([]adminclient.Member, error)) error {
 	client, asJSON, err := meshFlags(cmd)
 	if err != nil {
 		return err
@@ -240,7 +261,7 @@ func change(cmd *cobra.Command, edit func([]adminclient.Member) ([]adminclient.M
 	if err != nil {
 		return err
 	}
-	result, err := client.SetMembers(cmd.Context(), mesh.Hash, members)
+	result, err := client.SetMembers(cmd.Context(), mesh.Hash, members, force)
 	if err != nil {
 		return err
 	}
@@ -250,7 +271,7 @@ func change(cmd *cobra.Command, edit func([]adminclient.Member) ([]adminclient.M
 		err = printChange(cmd.OutOrStdout(), &result)
 	}
 	if err == nil && !result.OK {
-		return errNotAll
+		return notAll(&result)
 	}
 	return err
 }

@@ -58,18 +58,20 @@ func TestAChangeIsMadeOfTheListInForce(t *testing.T) {
 		args  []string
 		stdin string
 		want  string
+		force string
 	}{
-		{[]string{"mesh", "add", "e", "5", "h:5"}, "", "a1 b2 c3 e5"},
-		{[]string{"mesh", "remove", "b"}, "", "a1 c3"},
-		{[]string{"mesh", "rm", "a"}, "", "b2 c3"},
-		{[]string{"mesh", "set"}, "", "a1 b2 c3"},
-		{[]string{"mesh", "set", file}, "", "x0"},
-		{[]string{"mesh", "set", "-"}, `{"members":[{"node":"y","number":7,"address":"h:9"}]}`, "y7"},
+		{[]string{"mesh", "add", "e", "5", "h:5"}, "", "a1 b2 c3 e5", ""},
+		{[]string{"mesh", "remove", "b"}, "", "a1 c3", ""},
+		{[]string{"mesh", "rm", "a"}, "", "b2 c3", ""},
+		{[]string{"mesh", "set"}, "", "a1 b2 c3", "true"},
+		{[]string{"mesh", "set", file}, "", "x0", ""},
+		{[]string{"mesh", "set", file, "--force"}, "", "x0", "true"},
+		{[]string{"mesh", "set", "-"}, `{"members":[{"node":"y","number":7,"address":"h:9"}]}`, "y7", ""},
 	} {
 		f := newFakeNode(t, map[string]string{"/v1/mesh": trio, "PUT /v1/members": allTook})
 		code, out, errs := f.run(test.stdin, test.args...)
-		if code != exitOK || errs != "" || len(f.puts) != 1 || f.match != `"00ff"` {
-			t.Fatalf("%q: exit code %d, %s, %d changes of %s", test.args, code, errs, len(f.puts), f.match)
+		if code != exitOK || errs != "" || len(f.puts) != 1 || f.match != `"00ff"` || f.force != test.force {
+			t.Fatalf("%q: exit code %d, %s, %d changes of %s, force %q", test.args, code, errs, len(f.puts), f.match, f.force)
 		}
 		wantLines(t, out, "NODE ROLE RESULT WHY", "a stays ok -", "c leaves not heard connection refused")
 		var sent struct {
@@ -117,7 +119,17 @@ func TestChangesThatAreNotMade(t *testing.T) {
 		}
 	}
 	f := newFakeNode(t, map[string]string{"/v1/mesh": trio}) // the node refuses
-	if code, _, errs := f.run("", "mesh", "set"); code != exitUsage || !strings.Contains(errs, "refuses /v1/members: look at it again") {
+	if code, _, errs := f.run("", "mesh", "set"); code != exitUsage || !strings.Contains(errs, "refuses /v1/members?force=true: look at it again") {
+		t.Errorf("%d %q", code, errs)
+	}
+}
+
+// TestANodeThatHasLeftIsToldAtItsOwnDoor: the others have no link to it any more.
+func TestANodeThatHasLeftIsToldAtItsOwnDoor(t *testing.T) {
+	f := newFakeNode(t, map[string]string{"/v1/mesh": trio, "PUT /v1/members": `{"node":"a","ok":false,"results":[
+		{"node":"a","result":"failed","error":"disk full","role":"stays"},{"node":"c","result":"ok","role":"leaves"}]}`})
+	code, _, errs := f.run("", "mesh", "remove", "c")
+	if code != exitUsage || !strings.Contains(errs, "node c has left and hears no other node: if it is to stay, it is told so at its own --admin") {
 		t.Errorf("%d %q", code, errs)
 	}
 }
@@ -128,20 +140,22 @@ func TestListsOfMembersAreReadStrictly(t *testing.T) {
 		t.Errorf("the sample: %v, %v", sample, err)
 	}
 	for text, says := range map[string]string{
-		"":                              "it has no members",
-		"# nobody\n":                    "it has no members",
-		"members: []":                   "it has no members",
-		"members: 7":                    "it is not a list of members",
-		"nodes: []":                     "field nodes not found",
-		"members:\n- {node: a, adr: x}": "field adr not found",
-		"members:\n- {node: a, number: x, address: y}":                               "cannot unmarshal",
-		"members:\n- {node: a, number: 1, number: 2, address: y}":                    "already defined",
-		"members:\n- {node: a, address: y}":                                          "members[0] must have node, number and address",
-		"members:\n- {node: a, number: 1, address: y}\n---\nmembers: []":             "it is one document",
-		`{"members":[{"node":"a","number":1,"address":"y"}]}{}`:                      "it is one document",
-		`{"members":[{"node":"a","number":1,"address":"y","x":1}]}`:                  `unknown field "x"`,
-		`{"members":[{"node":"a","number":1}]}`:                                      "members[0] must have",
-		"members: [{node: a, number: 1, address: y}]" + strings.Repeat(" ", 1<<20+1): "more than 1048576 bytes",
+		"":                              "the file is empty",
+		"# nobody\n":                    "comments only",
+		"members: []":                   "members is empty",
+		"members: 7":                    "members must be a list",
+		"nodes: []":                     `"nodes" is not a key`,
+		"members:\n- {node: a, adr: x}": `line 2, column 13: "adr" is not a key`,
+		"members:\n- {node: a, number: x, address: 'y:1'}":                                         `number: is "x"`,
+		"members:\n- {node: a, number: 1, number: 2, address: 'y:1'}":                              "number stands twice",
+		"members:\n- {node: a, address: 'y:1'}":                                                    "number is missing",
+		"members:\n- {node: a, number: 1, address: y}":                                             "is not host:port",
+		"members:\n- {node: a, number: 1, address: 'y:1'}\n- {node: b, number: 1, address: 'z:1'}": "number: 1 stands twice",
+		"members:\n- {node: a, number: 1, address: 'y:1'}\n---\nmembers: []":                       "the members are one document",
+		`{"members":[{"node":"a","number":1,"address":"y:1"}]}{}`:                                  "not YAML",
+		`{"members":[{"node":"a","number":1,"address":"y:1","x":1}]}`:                              `"x" is not a key`,
+		`{"members":[{"node":"a","number":1}]}`:                                                    "address is missing",
+		"members: [{node: a, number: 1, address: y}]" + strings.Repeat(" ", 1<<20+1):               "more than 1048576 bytes",
 	} {
 		if got, err := readMembers("-", strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "stdin: ") || !strings.Contains(err.Error(), says) {
 			t.Errorf("%.60q: %v, %v, want %s", text, got, err, says)

@@ -60,7 +60,7 @@ func rates(before, now adminclient.Loads) reading {
 			Instances: n.Instances, Links: n.Links, LinksUp: n.LinksUp, Troubles: n.Troubles, Memory: n.Memory,
 		}
 		for j := range before.Nodes {
-			if b := &before.Nodes[j]; b.Node == n.Node && b.Error == "" && n.Error == "" && n.Uptime > b.Uptime {
+			if b := &before.Nodes[j]; b.Node == n.Node && b.Error == "" && n.Error == "" && n.Started.Equal(b.Started) && n.Uptime > b.Uptime {
 				one.over(b, n) // else it was started anew, and its totals, too
 			}
 		}

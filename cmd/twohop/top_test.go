@@ -27,6 +27,7 @@ func TestRatesAreDifferences(t *testing.T) {
 			l.OneHop, l.TwoHop, l.CPU = 50, 60, 1
 		}),
 		load("b", 100, func(l *adminclient.Load) { l.Settled["SUCCESS"] = 5 }),
+		load("f", 90, func(l *adminclient.Load) { l.Started = time.Unix(1000, 0); l.Settled["SUCCESS"] = 5 }),
 		{Heard: adminclient.Heard{Node: "c", Error: "late"}},
 	}}
 	now := adminclient.Loads{Node: "a", Mesh: "m", Nodes: []adminclient.Load{
@@ -35,7 +36,8 @@ func TestRatesAreDifferences(t *testing.T) {
 			l.OneHop, l.TwoHop, l.CPU = 200, 110, 2.5
 			l.InFlight, l.Links, l.LinksUp, l.Troubles, l.Memory = 7, 2, 1, 1, 3<<20
 		}),
-		load("b", 1, func(l *adminclient.Load) { l.Settled["SUCCESS"] = 7 }), // started anew
+		load("b", 1, func(l *adminclient.Load) { l.Settled["SUCCESS"] = 7 }),                                   // started anew
+		load("f", 100, func(l *adminclient.Load) { l.Started = time.Unix(2000, 0); l.Settled["SUCCESS"] = 7 }), // started anew some time ago
 		load("c", 50, nil), // is heard for the first time
 		load("d", 50, nil), // is new
 		{Heard: adminclient.Heard{Node: "e", Error: "it did not answer\nin time"}},

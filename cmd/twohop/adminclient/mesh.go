@@ -68,15 +68,20 @@ func worse(a, b []Heard) []Heard {
 	return a
 }
 
-// SetMembers writes the list of members at every node. Hash is that of the list that the change was made from. If the
+// SetMembers writes the list of members at every node. Hash is that of the list that the change was made from; with force, nodes
+// that have another one than the node that is asked get it, too. If the
 // node refuses, nothing was changed; without its answer that is not known, and Mesh tells.
-func (c *Client) SetMembers(ctx context.Context, hash string, members []Member) (change Change, err error) {
+func (c *Client) SetMembers(ctx context.Context, hash string, members []Member, force bool) (change Change, err error) {
 	body, err := json.Marshal(struct {
 		Members []Member `json:"members"`
 	}{members})
 	if err != nil {
 		return change, err
 	}
-	err = c.request(ctx, http.MethodPut, "/v1/members", hash, body, &change)
+	path := "/v1/members"
+	if force {
+		path += "?force=true"
+	}
+	err = c.request(ctx, http.MethodPut, path, hash, body, &change)
 	return change, err
 }

@@ -1,5 +1,7 @@
 package adminclient
 
+import "time"
+
 // Heard is a node that was asked by the one that was asked.
 type Heard struct {
 	Node  string `json:"node"`
@@ -56,6 +58,7 @@ type Link struct {
 	Address      string  `json:"address"`
 	State        string  `json:"state"`
 	Seconds      float64 `json:"state_seconds"`
+	NotUp        float64 `json:"not_up_seconds"` // for which it has not been up, in whatever states
 	Cause        string  `json:"cause,omitempty"`
 	RTTMicros    int64   `json:"rtt_us"`
 	UnansweredMS int64   `json:"oldest_unanswered_ms"`
@@ -93,6 +96,7 @@ type Load struct {
 	Heard
 	Number        int               `json:"number"`
 	Version       string            `json:"version"`
+	Started       time.Time         `json:"started"`
 	Uptime        float64           `json:"uptime_seconds"`
 	State         string            `json:"state"`
 	Sessions      int               `json:"sessions"`
