@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The limits of a connection; SECURITY.md has them.
+// The limits of a connection, as SECURITY.md has them.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second
