@@ -13,6 +13,9 @@ import (
 	"github.com/twohop/twohop/proto/wire"
 )
 
+// thinking is how many questions to Think are not answered.
+var thinking atomic.Int64
+
 // asking plays with two nodes, of which b answers some questions.
 func asking(t *testing.T, play func(m *mesh, a, b *node)) {
 	t.Helper()
@@ -29,7 +32,12 @@ func asking(t *testing.T, play func(m *mesh, a, b *node)) {
 			"Deny": func(context.Context, []byte) ([]byte, error) {
 				return nil, &wire.Error{Code: wire.Denied, Reason: "not you"}
 			},
-			"Think": func(ctx context.Context, _ []byte) ([]byte, error) { <-ctx.Done(); return nil, ctx.Err() },
+			"Think": func(ctx context.Context, _ []byte) ([]byte, error) {
+				thinking.Add(1)
+				defer thinking.Add(-1)
+				<-ctx.Done()
+				return nil, ctx.Err()
+			},
 			"Large": func(context.Context, []byte) ([]byte, error) { return make([]byte, 1<<20), nil },
 		}
 	})
@@ -119,6 +127,10 @@ func TestQuestionsEndWithTheirLink(t *testing.T) {
 		b.peers.mu.Unlock()
 		began := time.Now()
 		l.conn.Close(nil)
+		synctest.Wait()
+		if thinking.Load() != 0 {
+			t.Error("b thinks on, and nobody waits for the answer")
+		}
 		wantCode(t, <-failed, wire.ConnectionLost, "lost")
 		if took := time.Since(began); took > 10*time.Millisecond {
 			t.Errorf("it took %v", took)

@@ -258,5 +258,12 @@ func TestOneLineOfARefusal(t *testing.T) {
 		if got := b.log.lines("link refused"); len(got) != 2 {
 			t.Errorf("b wrote %d lines, want another one", len(got))
 		}
+		b.setMembers(m.list...)
+		m.wantUp(6 * time.Second)
+		b.setMembers(m.without("a")...) // what was repaired and is broken again is news
+		time.Sleep(10 * time.Second)
+		if got := b.log.lines("link refused"); len(got) != 3 {
+			t.Errorf("b wrote %d lines, want a third one", len(got))
+		}
 	})
 }
