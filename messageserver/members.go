@@ -57,6 +57,9 @@ func (m *mesh) check(list discovery.List) error {
 	if err := list.CheckChange(m.inForce()); err != nil {
 		return err
 	}
+	if err := m.server.opts.checkSecret(list); err != nil {
+		return fmt.Errorf("peers.secret: %w", err)
+	}
 	return m.peers.CheckMembers(peerMembers(list))
 }
 

@@ -47,9 +47,13 @@ func (s *Server) openMesh() (*mesh, error) {
 			return nil, fmt.Errorf("peers.members_file: %s: %w", o.Peers.MembersFile, err)
 		}
 	}
+	if err := o.checkSecret(list); err != nil {
+		return nil, fmt.Errorf("peers.secret: %w", err)
+	}
 	m := &mesh{server: s, file: o.Peers.MembersFile, listener: o.Peers.Listener}
 	var err error
 	if m.incarnation, err = peer.OpenIncarnation(o.DataDir, time.Now()); err != nil {
+		m.close()
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
 	if m.listener == nil {
@@ -122,7 +126,9 @@ func (m *mesh) close() {
 	if m.listener != nil {
 		_ = m.listener.Close() // it may have been closed
 	}
-	_ = m.incarnation.Close() // the same
+	if m.incarnation != nil {
+		_ = m.incarnation.Close() // the same
+	}
 }
 
 // Links implements admin.Mesh.

@@ -51,6 +51,7 @@ func New(o Options) (*Server, error) {
 		Retry:          retry.Options{BudgetPercent: o.Calls.RetryPercent},
 		Changed:        s.registryChanged,
 		Try:            s.try,
+		Unheard:        s.unheard,
 	}, s.clock.Now)
 	if err := s.open(); err != nil {
 		_ = s.Close()
@@ -91,6 +92,14 @@ func (s *Server) registryChanged() {
 	if s.mesh != nil {
 		s.mesh.peers.Changed()
 	}
+}
+
+// unheard returns the nodes that this one has not heard of since it started.
+func (s *Server) unheard() []string {
+	if s.mesh == nil {
+		return nil
+	}
+	return s.mesh.peers.Unheard()
 }
 
 // try returns the nodes from which one of the owners can be reached.
@@ -197,7 +206,12 @@ func (s *Server) Run(ctx context.Context) error { //nolint:contextcheck // the c
 		"node", s.opts.Node, "listen", s.Addr(), "admin", s.AdminAddr(), "peers", s.PeerAddr(), "auth", s.opts.Auth.Mode)
 	var sessions sync.WaitGroup
 	accepting := make(chan error, 1)
-	go func() { accepting <- s.accept(ctx, &sessions) }()
+	go func() {
+		if s.mesh != nil {
+			s.mesh.settle(ctx)
+		}
+		accepting <- s.accept(ctx, &sessions)
+	}()
 	var err error
 	select {
 	case <-ctx.Done():
