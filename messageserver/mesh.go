@@ -34,24 +34,39 @@ var errAlone = errors.New("messageserver: the node is alone: Options.Peers names
 // inMesh reports whether the options name other nodes.
 func (o Options) inMesh() bool { return o.Peers.MembersFile != "" || len(o.Peers.Members) > 0 }
 
-// openMesh opens the listener for other nodes and makes the peers. The listener for modules is open.
-func (s *Server) openMesh() (*mesh, error) {
-	o := &s.opts
+// CheckFiles says what is wrong with the files that the options name and that Validate does not read: the list of members. The
+// options themselves are in order.
+func (o Options) CheckFiles() error {
+	_, err := o.members()
+	return err
+}
+
+// members returns the list that a node begins with.
+func (o Options) members() (discovery.List, error) {
 	list := memberList(o.Peers.Members)
-	if o.Peers.MembersFile != "" {
+	if file := o.Peers.MembersFile; file != "" {
 		var err error
-		if list, err = discovery.Load(o.Peers.MembersFile); err != nil {
+		if list, err = discovery.Load(file); err != nil {
 			return nil, fmt.Errorf("peers.members_file: %w", err)
 		}
 		if err := list.CheckSelf(o.Node, o.Number); err != nil {
-			return nil, fmt.Errorf("peers.members_file: %s: %w", o.Peers.MembersFile, err)
+			return nil, fmt.Errorf("peers.members_file: %s: %w", file, err)
 		}
 	}
 	if err := o.checkSecret(list); err != nil {
 		return nil, fmt.Errorf("peers.secret: %w", err)
 	}
+	return list, nil
+}
+
+// openMesh opens the listener for other nodes and makes the peers. The listener for modules is open.
+func (s *Server) openMesh() (*mesh, error) {
+	o := &s.opts
+	list, err := o.members()
+	if err != nil {
+		return nil, err
+	}
 	m := &mesh{server: s, file: o.Peers.MembersFile, listener: o.Peers.Listener}
-	var err error
 	if m.incarnation, err = peer.OpenIncarnation(o.DataDir, time.Now()); err != nil {
 		m.close()
 		return nil, fmt.Errorf("data_dir: %w", err)

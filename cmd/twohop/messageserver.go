@@ -45,6 +45,9 @@ Options come from the file, then the environment (TWOHOP_SESSION_DEAD for sessio
 				return err
 			}
 			if check {
+				if err := c.Options.WithDefaults().CheckFiles(); err != nil {
+					return err
+				}
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), "the configuration is valid")
 				return err
 			}
