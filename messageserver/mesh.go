@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twohop/twohop/messageserver/internal/admin"
@@ -23,6 +24,8 @@ type mesh struct {
 	listener    net.Listener
 	incarnation *peer.Incarnation
 	file        string // of the members; "" where a program gave them
+
+	removed atomic.Int64 // since when this node is not in the list, on its clock; 0 while it is
 
 	// Held while the list is written and put in force.
 	changing sync.Mutex
@@ -169,8 +172,16 @@ func (m *mesh) Troubles() []admin.Trouble {
 	for _, t := range troubles {
 		all = append(all, admin.Trouble{Kind: t.Kind, Peer: t.Peer, Seconds: (now - t.Since).Seconds(), Cause: t.Cause})
 	}
+	if since := time.Duration(m.removed.Load()); since > 0 {
+		all = append(all, admin.Trouble{
+			Kind: notAMember, Peer: m.server.opts.Node, Seconds: (now - since).Seconds(), Cause: "this node is not in its own list of members",
+		})
+	}
 	return all
 }
+
+// notAMember is the Trouble of a node that is out of the list.
+const notAMember = "not_a_member"
 
 // Ask implements admin.Mesh.
 func (m *mesh) Ask(ctx context.Context, node, method string, body []byte) ([]byte, error) {

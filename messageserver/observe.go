@@ -22,7 +22,7 @@ func (s *Server) adminSources() admin.Sources {
 		SessionCounts: s.observeCounts,
 		Needs:         s.sessions.Needs,
 		Listening:     s.listening,
-		Draining:      s.draining.Load,
+		Draining:      s.leaving,
 		Consistency:   s.ConsistencyCheck,
 		HashMembers:   hashMembers,
 	}
@@ -36,6 +36,11 @@ func (s *Server) adminSources() admin.Sources {
 		src.Codes = append(src.Codes, admin.Code{Number: int(code), Name: code.String(), Class: code.Class().String()})
 	}
 	return src
+}
+
+// leaving reports whether modules are sent to other nodes: this one stops, or is not of the mesh any more.
+func (s *Server) leaving() bool {
+	return s.draining.Load() || s.mesh != nil && s.mesh.removed.Load() > 0
 }
 
 // listening reports whether modules can connect.

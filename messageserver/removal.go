@@ -18,12 +18,14 @@ func (m *mesh) enforce(list discovery.List) error {
 		s.opts.Log.Warn("this node is not in the list of members any more: it sends its modules to the others", "node", s.opts.Node)
 		others := slices.DeleteFunc(m.peers.Nodes(), func(n *pb.Node) bool { return n.GetName() == s.opts.Node })
 		s.sessions.SendAway(others)
+		m.removed.CompareAndSwap(0, int64(max(s.clock.Now(), 1)))
 	}
 	if err := m.peers.SetMembers(peerMembers(list)); err != nil {
 		return err
 	}
 	if stays {
 		s.sessions.TakeBack()
+		m.removed.Store(0)
 	}
 	return nil
 }

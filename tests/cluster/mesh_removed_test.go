@@ -32,6 +32,16 @@ func TestARemovedNodeSendsItsModulesAway(t *testing.T) {
 			return b.Sessions("pay") == 0 && b.Sessions("alice") == 0
 		})
 		eventually(t, "pay-1 has a path at c", func() bool { return m.hosts["c"].node.Sessions("pay") == 1 })
+		if err := m.hosts["b"].node.SetMembers(m.members); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"a", "c"} {
+			if err := m.hosts[name].node.SetMembers(m.members); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.wantUp()
+		m.clientAt("bob", "b").wantReply("pay.Do", "back")
 		pay.wantStop()
 	})
 }

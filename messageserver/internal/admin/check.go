@@ -19,7 +19,7 @@ type check struct {
 func (src *Sources) checks() []check {
 	checks := []check{
 		pass("listener", src.Listening(), "modules can connect to "+src.Address, "the listener is closed: modules cannot connect"),
-		pass("draining", !src.Draining(), "the node takes sessions and calls", "the node stops: it takes no new sessions and no new calls"),
+		pass("draining", !src.Draining(), "the node takes sessions and calls", "the node stops, or is not of the mesh any more: it takes no new sessions and no new calls"),
 		consistent(src.differences()),
 		needed(src.Needs()),
 	}

@@ -26,7 +26,7 @@ type Sources struct {
 	Peers Mesh // the other nodes; nil: the node is alone
 
 	Listening   func() bool // connections of modules are accepted
-	Draining    func() bool // the node has begun to stop
+	Draining    func() bool // the node sends its modules away: it has begun to stop, or is not of the mesh any more
 	Consistency func() error
 
 	// HashMembers is the same for two lists exactly if they have the same members, in any order; nodes compare it, too.
@@ -125,7 +125,7 @@ type Link struct {
 }
 
 // Trouble is what an operator must hear of: link_down, link_one_way, link_slow, node_dead, node_clone, membership_differs,
-// registry_differs.
+// registry_differs, not_a_member.
 type Trouble struct {
 	Kind    string  `json:"kind"`
 	Peer    string  `json:"peer"`
