@@ -426,6 +426,26 @@ func TestTheLobbyIsBounded(t *testing.T) {
 	})
 }
 
+// TestTheLobbyIsBoundedInAll, however many addresses somebody has.
+func TestTheLobbyIsBoundedInAll(t *testing.T) {
+	alone(t, "b", func(m *mesh, b *node) {
+		from := func(i int) net.Addr { return &net.TCPAddr{IP: net.IPv4(10, 0, byte(i>>8), byte(i)), Port: 9} }
+		for i := range maxLobby {
+			b.visitFrom(from(i))
+		}
+		synctest.Wait()
+		began := time.Now()
+		b.visitFrom(from(maxLobby)).wantEnd()
+		if took := time.Since(began); took != 0 {
+			t.Errorf("one too many is kept for %v", took)
+		}
+		time.Sleep(5 * time.Second) // the others had their time
+		s := b.visitFrom(from(0))
+		s.knock(m.helloOf("a"), "")
+		s.wantIn()
+	})
+}
+
 func TestOnePrefaceAndNothingElse(t *testing.T) {
 	alone(t, "b", func(m *mesh, b *node) {
 		for _, said := range []string{"GET / HTTP/1.1\r\n\r\n", "2HOP\x02\x00\x00\x00", "\x16\x03\x01"} {

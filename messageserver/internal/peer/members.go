@@ -60,11 +60,7 @@ func (p *Peers) SetMembers(list []Member) error {
 	}
 	hash := p.hash
 	p.mu.Unlock()
-	// Who comes back under the name of one that is gone cannot be announced before this.
-	for _, l := range left {
-		p.opts.Router.Disconnect(l.member.name, l)
-	}
-	for _, m := range gone {
+	for _, m := range gone { // who comes back under the name of one that is gone cannot be announced before this
 		p.opts.Router.Forget(m.name)
 	}
 	p.routing.Unlock()

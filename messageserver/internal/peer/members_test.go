@@ -63,6 +63,11 @@ func TestARemovedNodeDrains(t *testing.T) {
 				if got := one.peers.Links(); len(got) != 0 {
 					t.Errorf("%s still has %v", remover, got)
 				}
+				for _, module := range one.router.Registry(0) { // what the other had said is forgotten
+					if module.Module == "pay" && one == a || module.Module == "web" && one == b {
+						t.Errorf("%s still lists %s", one.name, module.Module)
+					}
+				}
 				for _, n := range []*node{a, b} {
 					if n.router.HasInstance("pay", "pay-1") != (n == b) || n.router.HasInstance("web", "web-1") != (n == a) {
 						t.Errorf("%s still chooses what is on the other side", n.name)
@@ -248,8 +253,12 @@ func TestAMemberIsRemovedInItsHandshake(t *testing.T) {
 		a := m.start("a")
 		s.pickUp()
 		s.takeHello()
+		began := time.Now()
 		a.setMembers(m.without("b")...)
 		s.wantEnd()
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the handshake goes on for %v", took)
+		}
 		s.leave()
 		a.setMembers(m.list...)
 		s.pickUp()

@@ -45,6 +45,22 @@ func (n *node) visit(name string) *stranger {
 	return s
 }
 
+// visitFrom connects a stranger whose address is another one than that of everybody else.
+func (n *node) visitFrom(address net.Addr) *stranger {
+	here, there := testkit.Pipe(testkit.PipeOptions{})
+	s := &stranger{t: n.m.t, name: "a", conn: here}
+	n.serve(addressed{there, address})
+	return s
+}
+
+// addressed is a connection from an address.
+type addressed struct {
+	*testkit.PipeConn
+	from net.Addr
+}
+
+func (a addressed) RemoteAddr() net.Addr { return a.from }
+
 // visitInPieces connects a stranger of whom no read gets more than a chunk.
 func (n *node) visitInPieces(chunk int) *stranger {
 	here, there := testkit.Pipe(testkit.PipeOptions{Buffer: 1 << 20, Chunk: func(available int) int { return max(min(chunk, available), 1) }})
