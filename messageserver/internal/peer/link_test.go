@@ -286,7 +286,7 @@ func (h *hangs) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func TestALogThatHangsHoldsUpNoOtherLink(t *testing.T) {
-	log := &hangs{Handler: slog.NewTextHandler(io.Discard, nil), at: "link up"}
+	log := &hangs{Handler: slog.NewTextHandler(io.Discard, nil), at: "link up"} //nolint:sloglint // DiscardHandler is never asked
 	alone(t, "b", func(m *mesh, b *node) {
 		log.let = make(chan struct{})
 		s := b.visit("a")
