@@ -370,6 +370,7 @@ func TestAHandshakeHasFourKiBAndFiveSeconds(t *testing.T) {
 		long.send(frameOf(wire.KindHello, m.helloOf("a", func(h *pb.Hello) { h.ScramClientFirst = make([]byte, 5000) })))
 		long.wantRefuse(wire.BadRequest)
 		long.leave()
+		synctest.Wait()
 		b.peers.mu.Lock()
 		if waiting := len(b.peers.lobby); waiting != 0 {
 			t.Errorf("%d are in the lobby", waiting)

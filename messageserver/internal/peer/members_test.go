@@ -86,6 +86,7 @@ func TestARemovedNodeDrains(t *testing.T) {
 				if took := time.Since(began); took < 9*time.Second || took > 11*time.Second {
 					t.Errorf("the link ended %v after the removal", 20*time.Second+took)
 				}
+				synctest.Wait()
 				if got := other.link(one.name); got.State == StateUp || got.State == StateLeaving || got.Entries != 1 {
 					t.Errorf("%s has the link %s with %d entries", other.name, got.State, got.Entries)
 				}
