@@ -13,11 +13,17 @@ const userTimeout = 5 * time.Second
 // number is that of many HTTP/2 servers, which have the same wish.
 const mostUnsent = 16 << 10
 
-// TuneTCP sets what a connection between modules and nodes wants of TCP: no delay of small writes, keepalive probes
+// TuneTCP sets what a connection between a module and a node wants of TCP: no delay of small writes, keepalive probes
 // after 10 s of silence, and, where the system can, an end after 5 s without acknowledgement and at most 16 KiB in the
 // kernel that it has not sent. TLS connections are looked through; others than TCP are left alone, and so is what the
 // system refuses.
-func TuneTCP(nc net.Conn) {
+func TuneTCP(nc net.Conn) { tune(nc, userTimeout) }
+
+// TuneLinkTCP is TuneTCP for a connection between nodes, which judge each other by heartbeats: the kernel gives up nothing.
+// It would count from the first of the packets that it had to repeat, and end a link that is slow and works.
+func TuneLinkTCP(nc net.Conn) { tune(nc, 0) }
+
+func tune(nc net.Conn, giveUp time.Duration) {
 	if layered, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		nc = layered.NetConn()
 	}
@@ -29,5 +35,5 @@ func TuneTCP(nc net.Conn) {
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
 		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3,
 	})
-	tuneSystem(tcp)
+	tuneSystem(tcp, giveUp)
 }

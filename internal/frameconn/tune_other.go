@@ -2,6 +2,9 @@
 
 package frameconn
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
-func tuneSystem(*net.TCPConn) {}
+func tuneSystem(*net.TCPConn, time.Duration) {}

@@ -13,11 +13,21 @@ import (
 )
 
 func TestTuneTCP(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		tune   func(net.Conn)
+		giveUp int
+	}{{"TuneTCP", TuneTCP, 5000}, {"TuneLinkTCP", TuneLinkTCP, 0}} {
+		t.Run(c.name, func(t *testing.T) { wantTuned(t, c.tune, c.giveUp) })
+	}
+}
+
+func wantTuned(t *testing.T, tune func(net.Conn), giveUp int) {
 	dialed, accepted := tcpPair(t)
 	defer dialed.Close()
 	defer accepted.Close()
 	accepted.(*net.TCPConn).SetNoDelay(false)
-	TuneTCP(tls.Server(accepted, nil)) // looked through
+	tune(tls.Server(accepted, nil)) // looked through
 	raw, err := accepted.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +37,7 @@ func TestTuneTCP(t *testing.T) {
 		level, option int
 		value         int
 	}{
-		{"TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 5000},
+		{"TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, giveUp},
 		{"TCP_NOTSENT_LOWAT", unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, 16 << 10},
 		{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 		{"SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},

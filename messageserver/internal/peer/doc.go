@@ -61,9 +61,10 @@
 //
 // # Failure
 //
-// A link is dead after 3.5 s in which nothing was heard, or in which the other side did not confirm a heartbeat; longer
-// while this process, or by its word the other, runs late. A dead or broken link is closed: calls that had left end
-// CONNECTION_LOST, those that had not are unsent and rerouted, and the member's entries are kept until it is back. Redials
+// A link is dead after 3.5 s in which nothing was heard, or in which a heartbeat was on its way and the other side confirmed no
+// further one: where heartbeats come late one after the other the link is slow, and not dead. It is longer while this process,
+// or by its word the other, runs late. A dead or broken link is closed: calls that had left end CONNECTION_LOST, those that had
+// not are unsent and rerouted, and the member's entries are kept until it is back. Redials
 // begin at once and go up to every 5 s. What breaks the protocol closes the link that it came on and changes nothing. What an
 // operator must hear (link down, one-way, slow; node dead, cloned; lists or registries that differ) is a Trouble while it
 // lasts, and one line in the log when it begins and when it ends; since when says the last sign of life, not when it was

@@ -63,6 +63,7 @@ type link struct {
 
 	// Guarded by Peers.mu.
 	exchange   *registry.Exchange // nil until the link is open
+	framesIn   uint64             // of which the exchange has heard
 	parted     bool               // it is not its member's, or not any more
 	timer      *time.Timer        // closes a link that leaves
 	mismatches uint64             // how often the registries differed
@@ -75,7 +76,7 @@ type link struct {
 var _ router.Target = (*link)(nil)
 
 func newLink(p *Peers, nc net.Conn, dialled *member) *link {
-	frameconn.TuneTCP(nc)
+	frameconn.TuneLinkTCP(nc)
 	door, nc := frameconn.NewEntrance(nc, wire.LoginLimit)
 	l := &link{peers: p, entrance: door, dialled: dialled, since: p.now(), left: make(chan struct{})}
 	l.conn = frameconn.New(nc, frameconn.Options{

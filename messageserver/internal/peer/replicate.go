@@ -54,6 +54,7 @@ func (l *link) replicate(f *wire.Frame) (t taken, err error) {
 		return t, nil
 	}
 	t.Result, err = l.exchange.Take(f.Kind, f.Header, now)
+	l.framesIn = l.conn.Stats().FramesIn
 	t.up = err == nil && !l.up && l.exchange.State(now) == registry.Up
 	if t.up {
 		l.up = true
@@ -191,12 +192,16 @@ func (p *Peers) turn() time.Duration {
 // outgoingLocked asks the link's conversation for frames, while there is room for them.
 func (l *link) outgoingLocked(now time.Duration, info registry.Info) outgoing {
 	o := outgoing{link: l}
-	x := l.exchange
+	x, stats := l.exchange, l.conn.Stats()
+	if stats.FramesIn != l.framesIn {
+		l.framesIn = stats.FramesIn
+		x.Hear(now)
+	}
 	x.Tick(now, info, l.peers.health.Patience())
 	if o.dead = x.Err(now); o.dead != nil {
 		return o
 	}
-	room := controlRoom - l.conn.Stats().Control
+	room := controlRoom - stats.Control
 	for room > 0 {
 		kind, m, ok := x.Next(now)
 		if !ok {

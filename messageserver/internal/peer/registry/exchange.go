@@ -109,7 +109,7 @@ type Exchange struct {
 // used any more.
 func NewExchange(own *Own, view *View, o Options, known Known, now time.Duration) *Exchange {
 	x := &Exchange{own: own, view: view, opts: o.withDefaults(), beatAt: now, patience: 1}
-	x.pulse.anythingAt, x.pulse.heardAt = now, now
+	x.pulse.anythingAt, x.pulse.heardAt, x.pulse.confirmedAt = now, now, now
 	x.moveCursor(known.Mark)
 	if known.Mark == own.mark && known.Digest != own.digest {
 		x.counters.Mismatches++
@@ -224,13 +224,17 @@ func (x *Exchange) Doubt(now time.Duration) {
 	x.ask = true
 }
 
+// Hear notes that something else came of the other side, as calls and answers do: it is not silent. It says nothing of whether
+// the other side hears us.
+func (x *Exchange) Hear(now time.Duration) { x.pulse.anythingAt = max(x.pulse.anythingAt, now) }
+
 // State returns what the link is good for.
 func (x *Exchange) State(now time.Duration) State {
 	dead := x.opts.Dead*time.Duration(x.patience) + min(time.Duration(x.heard.LateMS)*time.Millisecond, x.opts.Dead)
 	switch silence := now - x.pulse.anythingAt; {
 	case silence > dead:
 		return Dead
-	case x.pulse.oldestUnanswered(now) > dead:
+	case x.pulse.unheard(now) > dead:
 		if silence > 2*x.opts.Heartbeat {
 			return Dead // who says nothing confirms nothing
 		}

@@ -14,8 +14,9 @@ type pulse struct {
 	heardAt    time.Duration // when it came
 	anythingAt time.Duration // when anything came
 
-	confirmed uint64        // the last of ours that they say they heard
-	rtt       time.Duration // 0 is not known yet
+	confirmed   uint64        // the last of ours that they say they heard
+	confirmedAt time.Duration // when they said so
+	rtt         time.Duration // 0 is not known yet
 }
 
 // beat returns the sequence of a heartbeat of ours that leaves now.
@@ -32,7 +33,7 @@ func (p *pulse) hear(sequence, confirms uint64, ago, now time.Duration) (isNew b
 	}
 	p.heard, p.heardAt = sequence, now
 	if confirms > p.confirmed {
-		p.confirmed = confirms
+		p.confirmed, p.confirmedAt = confirms, now
 		if p.sent-confirms < pulseMemory {
 			p.rtt = max(now-p.sentAt[confirms%pulseMemory]-ago, 0)
 		}
@@ -50,4 +51,10 @@ func (p *pulse) oldestUnanswered(now time.Duration) time.Duration {
 		oldest = max(oldest, p.sent-pulseMemory+1)
 	}
 	return now - p.sentAt[oldest%pulseMemory]
+}
+
+// unheard returns for how long they have confirmed nothing more although something of ours was on its way. Where a link is slow,
+// heartbeats come late one after the other, and it is not dead.
+func (p *pulse) unheard(now time.Duration) time.Duration {
+	return min(p.oldestUnanswered(now), now-p.confirmedAt)
 }

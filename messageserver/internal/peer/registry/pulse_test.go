@@ -112,6 +112,55 @@ func TestWhoPausesIsNotDeaf(t *testing.T) {
 	p.wantUp()
 }
 
+// TestWhoIsSlowIsNotDeaf: what a says comes 5 s late, because more and more waits ahead of it. While it comes, and b hears what
+// else a sends, neither gives up; when nothing more comes, both do, in the same time as ever.
+func TestWhoIsSlowIsNotDeaf(t *testing.T) {
+	p := newPair(t)
+	p.pass(10 * time.Second)
+	type said struct {
+		at time.Duration
+		m  *pb.Heartbeat
+	}
+	var under []said
+	const full, calls = 5 * time.Second, 100 * time.Millisecond
+	delay, last := time.Duration(0), p.now
+	second := func(slower time.Duration, arrives bool) {
+		t.Helper()
+		delay = min(delay+slower, full)
+		under = append(under, said{p.now + delay, p.a.x.nextHeartbeat(p.now)})
+		for range int(time.Second / calls) {
+			p.now += calls
+			if arrives {
+				p.b.x.Hear(p.now)
+			}
+			for arrives && len(under) > 0 && under[0].at <= p.now {
+				if _, err := p.b.x.Take(wire.KindHeartbeat, encoded(t, under[0].m), p.now); err != nil {
+					t.Fatal(err)
+				}
+				under, last = under[1:], p.now
+			}
+		}
+		if _, err := p.a.x.Take(wire.KindHeartbeat, encoded(t, p.b.x.nextHeartbeat(p.now)), p.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 30 {
+		second(500*time.Millisecond, true)
+		if a, b := p.a.x.Err(p.now), p.b.x.Err(p.now); a != nil || b != nil {
+			t.Fatalf("what a says is %v late, a: %v, b: %v", delay, a, b)
+		}
+	}
+	if p.a.x.OldestUnanswered(p.now) <= 3500*time.Millisecond {
+		t.Errorf("the oldest heartbeat of a is unanswered for %v", p.a.x.OldestUnanswered(p.now))
+	}
+	for range 5 {
+		second(0, false)
+	}
+	if a, b := p.a.x.Err(p.now), p.b.x.Err(p.now); !errors.Is(a, ErrOneWay) || !errors.Is(b, ErrSilent) {
+		t.Errorf("nothing came for %v, a: %v, b: %v", p.now-last, a, b)
+	}
+}
+
 func TestTheRoundTripIsMeasured(t *testing.T) {
 	p := newPair(t)
 	// A frame takes 30 ms from a to b and 50 ms back; both beat every second, b 200 ms after a.
