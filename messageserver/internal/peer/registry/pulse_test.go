@@ -161,6 +161,28 @@ func TestWhoIsSlowIsNotDeaf(t *testing.T) {
 	}
 }
 
+// TestWhoCallsIsNotSilent: calls are a sign of life, and confirm nothing.
+func TestWhoCallsIsNotSilent(t *testing.T) {
+	for _, c := range []struct {
+		calls bool
+		want  error
+	}{{false, ErrSilent}, {true, ErrOneWay}} {
+		p := newPair(t)
+		p.pass(10 * time.Second)
+		for range 50 {
+			p.now += 100 * time.Millisecond
+			p.a.x.Tick(p.now, Info{}, 1)
+			p.a.x.Next(p.now)
+			if c.calls {
+				p.a.x.Hear(p.now)
+			}
+		}
+		if err := p.a.x.Err(p.now); !errors.Is(err, c.want) {
+			t.Errorf("with calls (%t): %v, must be %v", c.calls, err, c.want)
+		}
+	}
+}
+
 func TestTheRoundTripIsMeasured(t *testing.T) {
 	p := newPair(t)
 	// A frame takes 30 ms from a to b and 50 ms back; both beat every second, b 200 ms after a.
