@@ -15,8 +15,9 @@ type addresses struct {
 	former  []way                    // what nodes said once; tried while no session takes calls
 	reached map[string]string        // address → the node that answered the last login there
 	rests   map[string]time.Duration // address → until when its node does not want to be asked
+	vain    map[string]time.Duration // address → until when no call has a session moved there: that has just failed
 
-	moved     time.Duration // when a call last asked for another node
+	moved     time.Duration // when a call last had a session moved
 	everMoved bool
 }
 
@@ -27,6 +28,7 @@ const (
 	maxLearnt    = 64          // ways that one node names, and former ones
 	maxReached   = 256         // addresses whose nodes are remembered
 	movesAtLeast = time.Second // between two moves that calls ask for
+	vainTime     = 30 * time.Second
 )
 
 // waysOf returns the addresses of nodes that can be dialed, in random order: all clients hear the same list, and must not
@@ -53,6 +55,7 @@ func (c *Client) learn(s *Session, nodes []*pb.Node) {
 		for _, p := range c.paths {
 			delete(p.tried, w.address) // it is there now
 		}
+		delete(c.addresses.vain, w.address)
 	}
 	c.addresses.rememberLocked(s.told)
 	s.told = ways
@@ -80,12 +83,28 @@ func (a *addresses) reachedLocked(address, node string) {
 
 // restLocked has an address left alone for a while, as its node asked.
 func (a *addresses) restLocked(address string, now, until time.Duration) {
-	for other, over := range a.rests {
+	noteUntil(a.rests, address, now, until)
+}
+
+// refusedLocked has an address left alone whose node refused a login, for as long as it asked, or seems wise.
+func (a *addresses) refusedLocked(address string, now time.Duration, refusal *Error) {
+	rest := refusal.RetryAfter
+	if final(refusal.Code) {
+		rest = max(rest, refusedMin+rand.N(backoffMax-refusedMin)) //nolint:gosec // jitter
+	}
+	if rest > 0 {
+		a.restLocked(address, now, now+rest)
+	}
+}
+
+// noteUntil notes something that is over then, and forgets what is over now.
+func noteUntil(notes map[string]time.Duration, address string, now, until time.Duration) {
+	for other, over := range notes {
 		if over <= now {
-			delete(a.rests, other)
+			delete(notes, other)
 		}
 	}
-	a.rests[address] = until
+	notes[address] = until
 }
 
 // prefer has nodes tried next that the node of s names, which does not want the session any more.
@@ -184,51 +203,4 @@ func (c *Client) addressesLocked(node string) (all []string) {
 	c.toldLocked(add)
 	c.formerLocked(add)
 	return all
-}
-
-// elsewhere sees to it that a call goes to another node than that of s: one of try, or any other for nil. It reports whether
-// there is one.
-func (c *Client) elsewhere(cl *call, s *Session, try []string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i, other := range c.usable {
-		if other != s && (try == nil || slices.Contains(try, other.node)) {
-			c.usable[0], c.usable[i] = other, c.usable[0]
-			cl.via = other // whoever else moves the others meanwhile
-			return true
-		}
-	}
-	if c.closed || c.stopping {
-		return false
-	}
-	if s.leaving {
-		return true // the next session is on its way
-	}
-	if c.opts.Server != nil {
-		return false // a server stays where it is registered
-	}
-	now := c.clock.Now()
-	if try != nil && c.addresses.everMoved && now-c.addresses.moved < movesAtLeast {
-		return false
-	}
-	var others []string
-	if try == nil {
-		others = slices.DeleteFunc(c.knownLocked(), func(address string) bool {
-			return address == s.address || c.nodeLocked(address) == s.node
-		})
-	}
-	for _, node := range try {
-		if node != s.node {
-			others = append(others, c.addressesLocked(node)...)
-		}
-	}
-	if len(others) == 0 {
-		return false
-	}
-	c.addresses.moved, c.addresses.everMoved = now, true
-	if try != nil || len(s.path.hints) == 0 {
-		s.path.hintLocked(others)
-	}
-	c.leaveLocked(s)
-	return true
 }

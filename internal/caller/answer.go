@@ -86,31 +86,41 @@ func (c *Client) reroute(cl *call, s *Session, err *Error) bool {
 	if err.Class != NotExecuted || cl.reroutes == maxReroutes || c.clock.Now() >= cl.deadline {
 		return false
 	}
-	switch {
-	case err.Code == CodeStaleRoute:
-	case err.Code == CodeDraining && err.Node != s.node: // the instance drains
-	case err.Code == CodeDraining:
-		if !c.elsewhere(cl, s, nil) {
-			return false
-		}
-	case err.Code == CodeNoRoute:
-		if len(err.Try) == 0 || !c.elsewhere(cl, s, err.Try) {
-			return false
-		}
-	default:
-		return false
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || c.refusal != nil || cl.cancelled.Load() {
 		return false
 	}
+	switch {
+	case err.Code == CodeStaleRoute:
+	case err.Code == CodeDraining && err.Node != s.node: // the instance drains
+	case err.Code == CodeDraining:
+		if !c.elsewhereLocked(cl, s) {
+			return false
+		}
+	case err.Code == CodeNoRoute:
+		switch c.routeLocked(cl, s, err.Try) {
+		case routeNone:
+			return false
+		case routeLater:
+			c.parkLocked(cl, err)
+			return true
+		case routeNow:
+		}
+	default:
+		return false
+	}
+	c.againLocked(cl)
+	return true
+}
+
+// againLocked has a call wait that is sent another time.
+func (c *Client) againLocked(cl *call) {
 	cl.reroutes++
 	cl.id = 0
 	c.stats.rerouted.Add(1)
 	c.waitLocked(cl)
 	c.kickLocked()
-	return true
 }
 
 // lost decides about the calls of a session that has ended: nobody adds to them any more.
@@ -180,7 +190,7 @@ func (c *Client) afterLossLocked(cl *call, unsent bool, cause error) *Error {
 	if !mayResend || c.clock.Now() >= cl.deadline || c.refusal != nil {
 		return fail(CodeConnectionLost, "the connection to %s was lost before the answer", cl.session.describe()).because(cause)
 	}
-	cl.unsure = true
+	cl.unsure = callName{cl.session.id, cl.id}
 	cl.resends++
 	c.stats.resent.Add(1)
 	return nil

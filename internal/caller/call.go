@@ -33,10 +33,11 @@ type call struct {
 	via        *Session // that it is to go over, if it can, or nil
 	id         uint64   // there
 	due        time.Duration
-	next, prev *call // in the queue of those that wait
-	queued     bool
+	next, prev *call       // in the queue of those that wait
+	queue      *waiting    // that it waits in, or nil
+	answered   *Error      // how its last attempt ended, while it is parked
 	cancelled  atomic.Bool // somebody gave it up; written under mu, read anywhere
-	unsure     bool        // an earlier attempt may have run
+	unsure     callName    // of the last attempt that may have run although it is sent again
 	attempts   int         // how often it was queued on a session, less those that never left
 	reroutes   int
 	firstSent  time.Duration
@@ -53,6 +54,9 @@ type call struct {
 	done  chan struct{} // one slot
 	ended chan struct{} // closed instead, for calls that nobody waits for yet
 }
+
+// callName is what an attempt can be asked for by. The zero value names none.
+type callName struct{ session, id uint64 }
 
 // largestKept bounds the buffers that a record keeps between calls.
 const largestKept = 64 << 10
@@ -110,7 +114,8 @@ func (cl *call) judge(err *Error) *Error {
 		err.Session, err.CallID = cl.session.id, cl.id
 	}
 	err.Attempts = max(err.Attempts, cl.attempts)
-	if cl.unsure && err.Class == NotExecuted {
+	if cl.unsure.session != 0 && err.Class == NotExecuted {
+		err.Session, err.CallID = cl.unsure.session, cl.unsure.id
 		err.Message = "an earlier attempt was sent on a connection that was lost; the last one ended " + err.Code.String() +
 			separated(err.Message)
 		err.Class, err.Code = Unknown, CodeConnectionLost

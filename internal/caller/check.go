@@ -19,8 +19,8 @@ func (c *Client) ConsistencyCheck() error {
 		}
 		held++
 		onSession[cl.session]++
-		if uint32(cl.id) != uint32(i) || cl.queued {
-			errs = append(errs, fmt.Errorf("caller: slot %d holds a call with id %#x, queued %v", i, cl.id, cl.queued))
+		if uint32(cl.id) != uint32(i) || cl.queue != nil {
+			errs = append(errs, fmt.Errorf("caller: slot %d holds a call with id %#x, queued %v", i, cl.id, cl.queue != nil))
 		}
 	}
 	if held+len(c.table.free) != len(c.table.slots) {
@@ -45,20 +45,28 @@ func (c *Client) ConsistencyCheck() error {
 		}
 		of[s.path] = s
 	}
-	count, size := 0, 0
-	for cl := c.waiting.first; cl != nil; cl = cl.next {
-		count++
-		size += cl.size()
-		if !cl.queued || cl.next != nil && cl.next.order < cl.order {
-			errs = append(errs, errors.New("caller: the queue is out of order"))
-		}
+	errs = append(errs, c.waiting.check(), c.parked.check())
+	if c.parked.first != nil && (c.move == nil || c.move.next != nil) {
+		errs = append(errs, errors.New("caller: calls wait for a move that is not under way"))
 	}
-	if count != c.waiting.count || size != c.waiting.size {
-		errs = append(errs, fmt.Errorf("caller: the queue counts %d calls of %d bytes, %d of %d are there",
-			c.waiting.count, c.waiting.size, count, size))
-	}
-	if (held > 0 || count > 0) && c.nextSweep == 0 && !c.closed {
+	open := held + c.waiting.count + c.parked.count
+	if open > 0 && c.nextSweep == 0 && !c.closed {
 		errs = append(errs, errors.New("caller: calls are open and nobody looks at their deadlines"))
 	}
 	return errors.Join(errs...)
+}
+
+func (w *waiting) check() error {
+	count, size := 0, 0
+	for cl := w.first; cl != nil; cl = cl.next {
+		count++
+		size += cl.size()
+		if cl.queue != w || cl.next != nil && cl.next.order < cl.order {
+			return errors.New("caller: the queue is out of order")
+		}
+	}
+	if count != w.count || size != w.size {
+		return fmt.Errorf("caller: the queue counts %d calls of %d bytes, %d of %d are there", w.count, w.size, count, size)
+	}
+	return nil
 }

@@ -31,7 +31,9 @@ type Client struct {
 	mu          sync.Mutex
 	table       table
 	waiting     waiting
-	flushing    bool // somebody sends what waits; calls that come meanwhile queue up behind
+	move        *move   // under way, or nil
+	parked      waiting // the calls that wait for it
+	flushing    bool    // somebody sends what waits; calls that come meanwhile queue up behind
 	starts      uint64
 	usable      []*Session // that new calls may use, the first one first
 	sessions    []*Session // that have not ended
@@ -71,7 +73,7 @@ func New(opts Options) (*Client, error) {
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	given := slices.Clone(opts.Addresses)
 	rand.Shuffle(len(given), func(i, j int) { given[i], given[j] = given[j], given[i] }) //nolint:gosec // spreads load
-	c.addresses = addresses{given: given, reached: map[string]string{}, rests: map[string]time.Duration{}}
+	c.addresses = addresses{given: given, reached: map[string]string{}, rests: map[string]time.Duration{}, vain: map[string]time.Duration{}}
 	for i := range opts.Connections {
 		p := &path{client: c, first: i == 0, tried: map[string]bool{}, state: State{Name: StateWaiting, Since: time.Now()}}
 		if p.first {

@@ -30,7 +30,8 @@
 // retry_after holds for its address only.
 //
 // New calls use the first usable session. NO_ROUTE and DRAINING have a call sent over another one, of a node that the answer
-// names, if there is one; a caller, which has one session, moves there.
+// names, if there is one. A caller, which has one session, leaves a node that drains. For NO_ROUTE it moves (move.go): the next
+// session is opened beside the one that is there, which takes calls until then; only the call that asked waits.
 //
 // # A call has one place
 //
@@ -39,10 +40,10 @@
 //	           ▲                │
 //	           └────────────────┘ unsent, or may be resent
 //
-// A call that has not ended is either in the ordered queue of those that wait for a session, or in a slot of the table, under
-// the id that it has on its session. Whoever takes it out of there, under the client's lock, ends it or gives it another
-// place; everybody else finds nothing. That is why each call ends exactly once. Answers that find nothing are late: they
-// are counted and dropped.
+// A call that has not ended is either in an ordered queue, of those that wait for a session or of those that wait for a move, or
+// in a slot of the table, under the id that it has on its session. Whoever takes it out of there, under the client's lock, ends
+// it or gives it another place; everybody else finds nothing. That is why each call ends exactly once. Answers that find nothing
+// are late: they are counted and dropped.
 //
 // # What is said about a call that failed
 //

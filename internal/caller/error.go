@@ -33,7 +33,8 @@ type Error struct {
 	AppCode string
 	Details map[string]string
 
-	// Session and CallID are the call's name: what became of it can be asked by them. 0 if it never left.
+	// Session and CallID are the call's name: what became of it can be asked by them. With UNKNOWN they are those of the last
+	// attempt that may have run. 0 if it never left.
 	Session uint64
 	CallID  uint64
 	// RPCID is the id that nodes gave it, for traces. 0 if no node answered.

@@ -157,6 +157,7 @@ func TestLoginRefusedByOneNodeOnly(t *testing.T) {
 			time.Sleep(time.Hour)
 			town[0].set(func() { town[0].refuse, town[0].down, town[1].down = nil, true, true })
 			p.kill()
+			synctest.Wait()
 			err := alice.Call(t.Context(), "shop.Buy", nil, nil)
 			if e := wantError(t, err, NotExecuted, CodeExpired); !strings.Contains(e.Message, "there was no session: waiting") {
 				t.Errorf("error is %v", e)

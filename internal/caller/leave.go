@@ -59,19 +59,30 @@ var errLeft = errors.New("caller: moved to another node")
 func (s *Session) retire(ctx context.Context, successor <-chan struct{}) {
 	defer s.client.running.Done()
 	defer s.tellEnd()
+	words, why := s.client.whyLeft()
 	if s.client.opts.Server != nil {
 		select {
 		case <-successor:
 			if s.lasts(ctx, spreadTime) {
-				s.goodbye("moved to another node")
+				s.goodbye(words)
 			}
 		case <-ctx.Done():
 		case <-s.ended:
 		}
 	}
 	s.waitIdle(ctx, s.busy)
-	s.conn.Shutdown(errLeft)
+	s.conn.Shutdown(why)
 	<-s.ended
+}
+
+// whyLeft returns why a session is retired now if its node did not ask for that, and what the node is told about it.
+func (c *Client) whyLeft() (words string, why error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.replacement != nil {
+		return "replaced by another process", c.replacement
+	}
+	return "moved to another node", errLeft
 }
 
 // spreadTime is how long a server is still called over a session whose successor is open: until all nodes have heard of that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -16,21 +17,32 @@ import (
 
 var errNoWelcome = errors.New("caller: the node did not answer the login in time")
 
-// connect dials an address and logs in. more says that there are other addresses to try. On success the session's reader runs, and so it does on failure until the
-// session has ended, which connect waits for.
+// connect dials an address and logs in. more says that there are other addresses to try.
 func (p *path) connect(ctx context.Context, address string, more bool) (*Session, error) {
-	c := p.client
+	p.set(StateConnecting, address, nil, nil)
+	nc, err := p.client.dial(ctx, address, more)
+	if err != nil {
+		return nil, err
+	}
+	p.set(StateLoggingIn, address, nil, nil)
+	return p.enter(ctx, nc, address, more)
+}
+
+// dial opens a connection to an address.
+func (c *Client) dial(ctx context.Context, address string, more bool) (net.Conn, error) {
 	patience := dialTimeout
 	if more {
 		patience = dialQuickly
 	}
 	dialing, cancel := context.WithTimeout(ctx, patience)
-	nc, err := c.opts.Dial(dialing, address)
-	cancel()
-	if err != nil {
-		return nil, err
-	}
-	p.set(StateLoggingIn, address, nil, nil)
+	defer cancel()
+	return c.opts.Dial(dialing, address)
+}
+
+// enter logs in on a connection. On success the session's reader runs, and so it does on failure until the session has ended,
+// which enter waits for.
+func (p *path) enter(ctx context.Context, nc net.Conn, address string, more bool) (*Session, error) {
+	c := p.client
 	s := newSession(p, address)
 	options := frameconn.Options{
 		MaxFrame: wire.MaxFrame + wire.NodeExtra, MaxMessage: wire.MaxMessage + wire.NodeExtra,
@@ -52,7 +64,7 @@ func (p *path) connect(ctx context.Context, address string, more bool) (*Session
 	s.control(wire.KindLogin, login)
 	c.add(s)
 	go s.run()
-	patience = loginTimeout
+	patience := loginTimeout
 	if more {
 		patience = loginQuickly
 	}
@@ -197,7 +209,9 @@ func (c *Client) admit(s *Session, stamp *pb.Stamp) bool {
 	s.order = c.logins
 	c.newest[s.node] = s.order
 	c.addresses.reachedLocked(s.address, s.node)
-	s.path.node = s.node
+	if s.path.aim == s.address { // not beside the path's session
+		s.path.node = s.node
+	}
 	c.changedLocked()
 	close(s.welcomed)
 	return true

@@ -3,7 +3,6 @@ package caller
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"os"
 	"syscall"
 	"time"
@@ -52,7 +51,6 @@ func (p *path) run(ctx context.Context) {
 		if address == "" {
 			return
 		}
-		p.set(StateConnecting, address, nil, nil)
 		s, err := p.connect(ctx, address, more)
 		if err != nil {
 			if !p.failed(ctx, address, err) {
@@ -60,10 +58,14 @@ func (p *path) run(ctx context.Context) {
 			}
 			continue
 		}
-		opened := p.client.clock.Now()
-		p.serve(ctx, s)
-		if !p.after(ctx, s, p.client.clock.Now()-opened >= p.client.opts.settled) {
-			return
+		for s != nil {
+			opened := p.client.clock.Now()
+			p.serve(ctx, s)
+			next := p.client.successor(s)
+			if !p.after(ctx, s, next, p.client.clock.Now()-opened >= p.client.opts.settled) {
+				return
+			}
+			s = next
 		}
 	}
 }
@@ -84,13 +86,9 @@ func (p *path) failed(ctx context.Context, address string, err error) bool {
 	c.failedLocked([]string{address}, errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist))
 	over := c.closed || c.stopping
 	if isRefusal {
-		now, rest := c.clock.Now(), refused.RetryAfter
+		c.addresses.refusedLocked(address, c.clock.Now(), refused)
 		if final(refused.Code) {
-			rest = max(rest, refusedMin+rand.N(backoffMax-refusedMin)) //nolint:gosec // jitter
 			p.refusal = refused
-		}
-		if rest > 0 {
-			c.addresses.restLocked(address, now, now+rest)
 		}
 	}
 	c.mu.Unlock()
@@ -115,14 +113,7 @@ func final(code Code) bool {
 func (p *path) serve(ctx context.Context, s *Session) {
 	c := p.client
 	c.mu.Lock()
-	s.usable = !s.leaving && !c.closed && c.replacement == nil
-	if s.usable {
-		c.usable = append(c.usable, s)
-		close(c.opened)
-		c.opened = make(chan struct{})
-		c.refusal = nil
-		c.changedLocked()
-	}
+	c.openLocked(s)
 	c.mu.Unlock()
 	p.set(StateOpen, s.address, s, nil)
 	c.opts.Logger.Info("session open", "node", s.node, "address", s.address, "session", s.id)
@@ -152,20 +143,42 @@ func (p *path) serve(ctx context.Context, s *Session) {
 	}
 }
 
-// after decides how to go on once a session does not take calls any more. lasted says that it was not lost at once. It
-// reports whether to go on.
-func (p *path) after(ctx context.Context, s *Session, lasted bool) bool {
+// openLocked has new calls use a session.
+func (c *Client) openLocked(s *Session) {
+	if s.usable || s.leaving || c.closed || c.replacement != nil {
+		return
+	}
+	s.usable = true
+	c.usable = append(c.usable, s)
+	close(c.opened)
+	c.opened = make(chan struct{})
+	c.refusal = nil
+	c.changedLocked()
+}
+
+// after decides how to go on once a session does not take calls any more: with next, if that has been opened meanwhile, even
+// if only to end that, too. lasted says that s was not lost at once. It reports whether to go on.
+func (p *path) after(ctx context.Context, s, next *Session, lasted bool) bool {
 	c := p.client
 	ended := s.hasEnded()
 	c.mu.Lock()
 	c.unusableLocked(s)
-	p.releaseLocked(s, ended, lasted)
+	if next == nil {
+		p.releaseLocked(s, ended, lasted)
+	} else {
+		clear(p.tried)
+		c.kickLocked()
+	}
 	goaway, closed, stopping := s.goaway, c.closed, c.stopping
 	c.mu.Unlock()
 	if closed || ctx.Err() != nil {
 		s.close()
 		p.set(StateClosed, s.address, nil, s.cause())
-		return false
+		return next != nil
+	}
+	replaced := goaway != nil && goaway.Code == CodeReplaced && !s.superseded
+	if replaced {
+		c.replace(goaway)
 	}
 	if ended {
 		s.tellEnd()
@@ -175,14 +188,13 @@ func (p *path) after(ctx context.Context, s *Session, lasted bool) bool {
 		c.running.Add(1)
 		go s.retire(ctx, successor)
 	}
-	if goaway != nil && goaway.Code == CodeReplaced && !s.superseded {
-		c.replace(goaway)
+	if replaced {
 		c.opts.Logger.Error("session replaced", "node", s.node, "address", s.address, "error", goaway)
 		p.set(StateReplaced, s.address, nil, goaway)
-		return false
+		return next != nil
 	}
 	p.set(StateWaiting, s.address, nil, s.cause())
-	return !stopping || p.over()
+	return next != nil || !stopping || p.over()
 }
 
 // releaseLocked begins the search for the session after s.

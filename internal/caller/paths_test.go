@@ -125,7 +125,7 @@ func TestMoreConnectionsThanNodes(t *testing.T) {
 		shop := m.server("alpha:1,beta:1", func(o *Options) { o.Connections = 4 })
 		time.Sleep(time.Minute)
 		shop.wantNodes(t, "alpha", "beta")
-		shop.wantAlone(t, "the mesh has 2 nodes, each has a connection")
+		shop.wantAlone(t, "2 nodes are known, each has a connection")
 		if n := len(m.dialed()); n != 2 {
 			t.Errorf("%d dials", n)
 		}
@@ -146,7 +146,7 @@ func TestSecondSessionComesWithTheSecondNode(t *testing.T) {
 		shop := m.server("alpha:1")
 		p := <-alpha.opened
 		time.Sleep(10 * time.Minute)
-		shop.wantAlone(t, "the mesh has one node")
+		shop.wantAlone(t, "no other node is known")
 		if n := len(m.dialed()); n != 1 {
 			t.Fatalf("%d dials in a mesh of one node", n)
 		}
@@ -167,7 +167,7 @@ func TestSecondSessionComesWithTheSecondNode(t *testing.T) {
 			synctest.Wait()
 			before := len(m.dialed())
 			time.Sleep(10 * time.Minute)
-			shop.wantAlone(t, "the mesh has one node")
+			shop.wantAlone(t, "no other node is known")
 			if n := len(m.dialed()) - before; n > 1 {
 				t.Errorf("%d dials to a node that is not there any more", n)
 			}
@@ -260,7 +260,7 @@ func TestUnknownAliasOfTheSameNode(t *testing.T) {
 			}
 			shop.wantNodes(t, "alpha")
 			time.Sleep(10 * time.Minute)
-			shop.wantAlone(t, "the mesh has one node")
+			shop.wantAlone(t, "no other node is known")
 			if n := len(m.dialed()); n != 2 {
 				t.Errorf("%d dials: the alias is forgotten", n)
 			}

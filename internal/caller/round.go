@@ -207,9 +207,9 @@ func (p *path) rest(why choice) {
 				nodes++
 			}
 		}
-		reason = "the mesh has one node"
+		reason = "no other node is known"
 		if nodes > 1 {
-			reason = fmt.Sprintf("the mesh has %d nodes, each has a connection", nodes)
+			reason = fmt.Sprintf("%d nodes are known, each has a connection", nodes)
 		}
 	}
 	if p.state.Name != StateWaiting || p.state.Reason != reason {

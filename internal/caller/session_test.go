@@ -280,11 +280,13 @@ func TestBoundsOfTheNode(t *testing.T) {
 	story(t, func(t *testing.T, m *mesh) {
 		alpha := m.node("alpha", "alpha:1")
 		alpha.limits = &pb.Limits{MaxInFlight: 3, MaxMessage: 1000}
+		alpha.set(func() { alpha.down = true })
 		alice := m.client("alpha:1")
 		var waiting []*Pending
 		for range 5 { // before the node has said how many it takes
 			waiting = append(waiting, alice.Go(t.Context(), "shop.Buy", nil, nil, Timeout(time.Minute)))
 		}
+		alpha.set(func() { alpha.down = false })
 		p := <-alpha.opened
 		synctest.Wait()
 		if n := len(p.requests); n != 3 {

@@ -25,7 +25,7 @@ type State struct {
 	Name    StateName
 	Since   time.Time
 	Address string // of the last try; empty before the first
-	// Reason is why a session is not even tried: because the mesh has no other node, for example. Else empty.
+	// Reason is why a session is not even tried: because no other node is known, for example. Else empty.
 	Reason  string
 	Node    string // while open
 	Session uint64 // while open
@@ -134,7 +134,7 @@ type Stats struct {
 // Stats returns the counters.
 func (c *Client) Stats() Stats {
 	c.mu.Lock()
-	inFlight, waiting := len(c.table.slots)-len(c.table.free), c.waiting.count
+	inFlight, waiting := len(c.table.slots)-len(c.table.free), c.waiting.count+c.parked.count
 	c.mu.Unlock()
 	return Stats{
 		InFlight: inFlight, Waiting: waiting,

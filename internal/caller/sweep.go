@@ -46,6 +46,17 @@ func (c *Client) sweep() {
 		}
 		cl = following
 	}
+	var vain []*call
+	for cl := c.parked.first; cl != nil; {
+		following := cl.next
+		if cl.due <= now {
+			c.parked.remove(cl)
+			vain = append(vain, cl)
+		} else {
+			note(cl.due)
+		}
+		cl = following
+	}
 	for i := range c.table.slots {
 		s := &c.table.slots[i]
 		if s.call == nil {
@@ -72,6 +83,9 @@ func (c *Client) sweep() {
 			err.Message += ", and there was no session: " + state.String()
 		}
 		cl.end(err)
+	}
+	for _, cl := range vain {
+		cl.end(cl.answered)
 	}
 	for _, cl := range late {
 		why := wire.Expired
@@ -103,8 +117,8 @@ func (c *Client) takeBack(cl *call, why wire.Code) bool {
 func (c *Client) giveUp(cl *call) {
 	c.mu.Lock()
 	cl.cancelled.Store(true)
-	if cl.queued {
-		c.waiting.remove(cl)
+	if cl.queue != nil {
+		cl.queue.remove(cl)
 		c.mu.Unlock()
 		cl.end(cl.spent())
 		return

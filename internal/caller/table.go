@@ -59,7 +59,7 @@ func (t *table) clear(id uint64) {
 	t.free = append(t.free, uint32(id))
 }
 
-// waiting is the ordered queue of the calls that wait for a session. Guarded by Client.mu.
+// waiting is an ordered queue of calls that wait for a session. Guarded by Client.mu.
 type waiting struct {
 	first, last *call
 	count, size int
@@ -71,7 +71,7 @@ func (w *waiting) push(cl *call) {
 	for after != nil && after.order > cl.order {
 		after = after.prev
 	}
-	cl.prev, cl.queued = after, true
+	cl.prev, cl.queue = after, w
 	if after == nil {
 		cl.next, w.first = w.first, cl
 	} else {
@@ -98,7 +98,7 @@ func (w *waiting) remove(cl *call) {
 	} else {
 		cl.next.prev = cl.prev
 	}
-	cl.next, cl.prev, cl.queued = nil, nil, false
+	cl.next, cl.prev, cl.queue = nil, nil, nil
 	w.count--
 	w.size -= cl.size()
 }
