@@ -1,0 +1,23 @@
+// Command bench measures calls through twohop beside what people could pick instead, in one run on one machine. scripts/bench
+// builds and starts it; docs/performance.md has the method and the figures.
+//
+// # What runs
+//
+// Everything is a process of its own, as deployed: the brokers (twohop's and NATS' own programs, with their defaults), two
+// instances of a service, and a caller that is started anew for each measurement. The roles of service, caller and relay are
+// this program, started by itself:
+//
+//	caller ──► broker ──────────────► service 1, service 2     one hop
+//	caller ──► broker a ──► broker b ──► service 1, service 2  two hops
+//
+// twohop, NATS   the client library as users use it: a request of raw bytes, answered with the same bytes
+// typed, gRPC    the same, as a protobuf message with one field of bytes
+// floor          a relay of frames that knows nothing but an id, with inline services: what no product can beat
+//
+// # What is measured
+//
+// A closed loop: so many calls in flight, spread over so many connections of one caller process. Contenders take turns, in an order
+// that changes from round to round, so that a bad second of the machine hits one round of each; a figure is the median of its rounds.
+// Ratios are of medians, within one run. Processor time is what the system charged to each process between the beginning and the
+// end of the window.
+package main
