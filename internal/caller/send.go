@@ -22,7 +22,7 @@ func (c *Client) start(cl *call, now time.Duration) *Error {
 	wake, sendErr := s.conn.Send(frameconn.Requests, &f, cl.late())
 	s.sending.Done()
 	if wake {
-		s.conn.Flush()
+		s.conn.FlushSoon()
 	}
 	if sendErr == nil {
 		return nil

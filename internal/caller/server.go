@@ -44,7 +44,7 @@ func (s *Session) Answer(f *wire.Frame, reader bool) error {
 		if reader {
 			s.wake = true
 		} else {
-			s.conn.Flush()
+			s.conn.FlushSoon()
 		}
 	}
 	return err

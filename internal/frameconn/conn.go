@@ -92,7 +92,9 @@ type Conn struct {
 	nc    net.Conn
 	clock *Clock
 	opts  Options
-	run   func() // the writer; made once, so that starting it allocates nothing
+	run   func() // the writer's goroutine; made once, so that starting it allocates nothing
+
+	direct *direct // writes of who flushes, or nil: owned by the writer
 
 	handler Handler // set by Run before reader and writer start
 
@@ -137,6 +139,7 @@ func New(nc net.Conn, opts Options) *Conn {
 	c.clock = c.opts.Clock
 	c.limits = c.opts.limits()
 	c.run = c.write
+	c.direct = newDirect(nc)
 	c.drained.L = &c.mu
 	c.deadline = -time.Hour
 	c.maxFrame.Store(c.opts.MaxFrame)

@@ -83,6 +83,7 @@ type chunk struct {
 	records []record         // of the frames of the lane Requests
 	index   map[uint64]int32 // requests by call id, see find
 	frames  int              // in buf
+	sent    int              // bytes of buf that the kernel took
 	at      time.Duration    // when the first frame came
 	dropped bool             // one of the records is
 }

@@ -93,7 +93,7 @@ func (c *Conn) writePart(o *outgoing) {
 		return
 	}
 	part := o.data[o.sent:min(o.sent+wire.PartSize, len(o.data))]
-	o.written = c.writeBytes(part)
+	o.written = c.writeBytes(part, true)
 	if o.written == len(part) {
 		c.stats.framesOut.Add(1)
 	}

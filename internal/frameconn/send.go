@@ -2,6 +2,7 @@ package frameconn
 
 import (
 	"errors"
+	"runtime"
 	"slices"
 	"time"
 
@@ -136,17 +137,32 @@ func (c *Conn) wakeLocked() bool {
 	return true
 }
 
-// Flush starts the writer. It is for whom Send or Cancel told to wake; for others it does nothing.
+// Flush writes what is queued, as far as the kernel takes it at once; a goroutine writes the rest. It is for whom Send or
+// Cancel told to wake, at the end of a batch; for others it does nothing. Handler.Spent may be called by it.
 func (c *Conn) Flush() {
+	if c.becomeWriter() {
+		runtime.Gosched()
+		c.writeNow()
+	}
+}
+
+// FlushSoon is Flush for who has one message of many: it lets other goroutines add theirs first.
+func (c *Conn) FlushSoon() {
+	if c.becomeWriter() {
+		runtime.Gosched()
+		c.writeNow()
+	}
+}
+
+// becomeWriter makes the caller the writer if one is wanted.
+func (c *Conn) becomeWriter() bool {
 	c.mu.Lock()
-	start := c.writer == wanted && !c.closed
-	if start {
-		c.writer = writing
+	defer c.mu.Unlock()
+	if c.writer != wanted || c.closed {
+		return false
 	}
-	c.mu.Unlock()
-	if start {
-		go c.run()
-	}
+	c.writer = writing
+	return true
 }
 
 // Cancel ends a request early. A request that is still queued is taken back: it was not sent, and nothing is. Otherwise

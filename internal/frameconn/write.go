@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/twohop/twohop/proto/wire"
@@ -37,15 +36,32 @@ type hands struct {
 	bytes, requests int           // in chunks; parts count in their lanes until they are written
 }
 
-// write is the writer: it ends when there is nothing to write.
+// mostRounds is how often who flushes writes what others have added meanwhile, before a goroutine takes over.
+const mostRounds = 4
+
+// writeNow is the writer on the goroutine of who flushes: it ends when there is nothing to write, or starts the other one as
+// soon as it would have to wait.
+func (c *Conn) writeNow() {
+	for range mostRounds {
+		if c.direct == nil {
+			break
+		}
+		if !c.nextRound() {
+			return
+		}
+		if !c.writeHands(false) {
+			break
+		}
+	}
+	go c.run()
+}
+
+// write is the writer as a goroutine, which waits for the other side: it ends when there is nothing to write.
 func (c *Conn) write() {
-	runtime.Gosched() // so that more gathers
-	for c.nextRound() {
-		c.writeChunks()
-		for _, o := range c.hands.parts {
-			if o != nil {
-				c.writePart(o)
-			}
+	for {
+		c.writeHands(true)
+		if !c.nextRound() {
+			return
 		}
 	}
 }
@@ -111,43 +127,72 @@ func (c *Conn) settleLocked() {
 	}
 }
 
-// writeChunks writes the chunks in the writer's hands, in one piece if they are small: a system call costs more than a
-// copy. Budgets are lowered last, so that no write comes between.
-func (c *Conn) writeChunks() {
-	var out *chunk
-	for _, ch := range c.hands.chunks {
-		if ch == nil {
+// writeHands writes what the writer has taken. Unless it may wait, it reports false when the kernel takes no more, and leaves
+// the rest in the hands.
+func (c *Conn) writeHands(wait bool) (done bool) {
+	h := &c.hands
+	for i := range h.chunks {
+		if h.chunks[i] == nil {
 			continue
 		}
-		if out != nil && len(out.buf)+len(ch.buf) > chunkSize {
-			c.writeChunk(out)
-			out = nil
+		if h.chunks[i].sent == 0 {
+			c.gather(i)
 		}
-		c.takeBack(ch)
-		if out == nil {
-			out = ch
-		} else {
-			out.absorb(ch)
+		if !c.writeChunk(h.chunks[i], wait) {
+			return false
+		}
+		h.chunks[i] = nil
+	}
+	for _, o := range h.parts {
+		switch {
+		case o == nil:
+		case !wait:
+			return false
+		default:
+			c.writePart(o)
 		}
 	}
-	if out != nil {
-		c.writeChunk(out)
+	return true
+}
+
+// gather makes one piece of a chunk in the writer's hands and the small ones behind it: a system call costs more than a copy.
+// Budgets are lowered last, so that no write comes between.
+func (c *Conn) gather(first int) {
+	h := &c.hands
+	ch := h.chunks[first]
+	c.takeBack(ch)
+	for i := first + 1; i < len(h.chunks); i++ {
+		next := h.chunks[i]
+		if next == nil {
+			continue
+		}
+		if len(ch.buf)+len(next.buf) > chunkSize {
+			return
+		}
+		c.takeBack(next)
+		ch.absorb(next)
+		h.chunks[i] = nil
 	}
 }
 
-// writeChunk writes a chunk. When that fails, the requests of it that did not leave whole are unsent.
-func (c *Conn) writeChunk(ch *chunk) {
-	n := c.writeBytes(ch.buf)
-	if n == len(ch.buf) {
+// writeChunk writes what is left of a chunk, and reports false if the kernel took it only in part and takes more later. When
+// the connection breaks, the requests of it that did not leave whole are unsent.
+func (c *Conn) writeChunk(ch *chunk, wait bool) (done bool) {
+	ch.sent += c.writeBytes(ch.buf[ch.sent:], wait)
+	switch {
+	case ch.sent == len(ch.buf):
 		c.stats.framesOut.Add(uint64(ch.frames))
-	} else {
+	case !c.broken:
+		return false
+	default:
 		for i := range ch.records {
-			if r := &ch.records[i]; int(r.end) > n {
+			if r := &ch.records[i]; int(r.end) > ch.sent {
 				r.addUnsent(c)
 			}
 		}
 	}
 	ch.free()
+	return true
 }
 
 func (r *record) addUnsent(c *Conn) {
@@ -212,8 +257,8 @@ func age(request []byte, waited time.Duration, late bool) bool {
 	return true
 }
 
-// writeBytes writes all of b or closes the connection; it returns how many bytes the kernel took.
-func (c *Conn) writeBytes(b []byte) int {
+// writeBytes writes b, all of it if it may wait, or closes the connection; it returns how many bytes the kernel took.
+func (c *Conn) writeBytes(b []byte, wait bool) int {
 	if c.broken || len(b) == 0 {
 		return 0
 	}
@@ -221,12 +266,17 @@ func (c *Conn) writeBytes(b []byte) int {
 		c.deadline = now
 		_ = c.nc.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout + sloppy))
 	}
-	n, err := c.nc.Write(b)
+	var n int
+	var err error
+	if wait {
+		if n, err = c.nc.Write(b); err == nil && n < len(b) {
+			err = io.ErrShortWrite
+		}
+	} else {
+		n, err = c.direct.write(b)
+	}
 	c.stats.writes.Add(1)
 	c.stats.bytesOut.Add(uint64(n))
-	if err == nil && n < len(b) {
-		err = io.ErrShortWrite
-	}
 	if err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			err = ErrSlow
