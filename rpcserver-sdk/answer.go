@@ -13,36 +13,36 @@ import (
 )
 
 // answer answers with a result.
-func (s *Server) answer(t *task, body []byte, reader bool) {
+func (s *Server) answer(t *task, body []byte) {
 	var header []byte
 	if kind := t.asked.answerType; kind != "" && kind != t.asked.ContentType {
 		var err error
 		if header, err = proto.Marshal(&pb.ResponseHeader{ContentType: kind}); err != nil || wire.CheckResponse(header) != nil {
-			s.refuse(t, wire.AnswerLost, "the answer's content type is not printable ASCII of at most 127 bytes", 0, reader)
+			s.refuse(t, wire.AnswerLost, "the answer's content type is not printable ASCII of at most 127 bytes", 0)
 			return
 		}
 	}
 	if n, limit := len(header)+len(body), t.session.MaxMessage(); n > limit {
 		s.stats.tooLarge.Add(1)
-		s.refuse(t, wire.AnswerLost, "the answer has more bytes than the node takes", 0, reader)
+		s.refuse(t, wire.AnswerLost, "the answer has more bytes than the node takes", 0)
 		return
 	}
-	s.respond(t, wire.OK, header, body, reader)
+	s.respond(t, wire.OK, header, body)
 }
 
 // refuse answers with a code of the SDK's own.
-func (s *Server) refuse(t *task, code wire.Code, message string, retryAfterMS uint32, reader bool) {
+func (s *Server) refuse(t *task, code wire.Code, message string, retryAfterMS uint32) {
 	header := wire.AppendRefusal(nil, &wire.Refusal{Message: clip(message, wire.MaxText), RetryAfterMS: retryAfterMS})
-	s.respond(t, code, header, nil, reader)
+	s.respond(t, code, header, nil)
 }
 
 // respond queues the one answer of a task. Where the session has ended nobody waits for it.
-func (s *Server) respond(t *task, code wire.Code, header, body []byte, reader bool) {
+func (s *Server) respond(t *task, code wire.Code, header, body []byte) {
 	if t.oneWay {
 		return
 	}
 	f := wire.Frame{Kind: wire.KindResponse, CallID: t.callID, Status: code, Header: header, Body: body}
-	err := t.session.Answer(&f, reader)
+	err := t.session.Answer(&f)
 	switch {
 	case err == nil:
 		return

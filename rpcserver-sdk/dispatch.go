@@ -44,10 +44,10 @@ func (d dispatcher) Request(session *caller.Session, f *wire.Frame) {
 	t.keepBody(f.Body)
 	if room, stopped := s.queue.push(t); !room {
 		if stopped {
-			s.refuse(t, wire.Draining, "the server stops", 0, true)
+			s.refuse(t, wire.Draining, "the server stops", 0)
 		} else {
 			s.stats.overloaded.Add(1)
-			s.refuse(t, wire.Overloaded, "too many requests wait for a handler", overloadedRetry, true)
+			s.refuse(t, wire.Overloaded, "too many requests wait for a handler", overloadedRetry)
 		}
 		t.free()
 		session.End()
@@ -108,17 +108,17 @@ func (s *Server) inline(t *task, body []byte) {
 	t.asked.Body = body
 	if !t.late && s.client.Clock().Now() >= t.due {
 		s.stats.expired.Add(1)
-		s.refuse(t, wire.Expired, "its time was up before the handler could start", 0, true)
+		s.refuse(t, wire.Expired, "its time was up before the handler could start", 0)
 		return
 	}
-	s.handle(t, true)
+	s.handle(t)
 }
 
 // reject answers a request that never becomes a task.
 func (s *Server) reject(session *caller.Session, f *wire.Frame, code wire.Code, message string, retryAfterMS uint32) {
 	t := task{session: session, callID: f.CallID, oneWay: f.Flags&wire.FlagOneWay != 0}
 	s.stats.rejected.Add(1)
-	s.refuse(&t, code, message, retryAfterMS, true)
+	s.refuse(&t, code, message, retryAfterMS)
 }
 
 // methodPing is answered past the queue: it asks whether the reader lives and how much is to do.
@@ -134,7 +134,7 @@ func (s *Server) pong(session *caller.Session, f *wire.Frame) {
 		return
 	}
 	t := task{session: session, callID: f.CallID, oneWay: f.Flags&wire.FlagOneWay != 0}
-	s.respond(&t, wire.OK, nil, body, true)
+	s.respond(&t, wire.OK, nil, body)
 }
 
 // Cancel drops a request that waits, and cancels the context of one that runs.
@@ -156,7 +156,7 @@ func (d dispatcher) Cancel(session *caller.Session, callID uint64, why wire.Code
 		return
 	}
 	s.stats.cancelled.Add(1)
-	s.refuse(t, why, "taken out of the queue", 0, true)
+	s.refuse(t, why, "taken out of the queue", 0)
 	t.free()
 	session.End()
 }

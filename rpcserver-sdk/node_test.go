@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
@@ -255,6 +256,7 @@ func meshStory(
 		opts := Options{
 			Module: "hello", Addresses: []string{"alpha:1"}, Logger: slog.New(slog.DiscardHandler),
 			Dial: func(ctx context.Context, address string) (net.Conn, error) {
+				time.Sleep(time.Millisecond) // so that tell comes first
 				return byAddress[address].dial(ctx, address)
 			},
 		}

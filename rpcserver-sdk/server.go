@@ -106,7 +106,7 @@ func (s *Server) stop() error {
 	s.client.Drain(drain)
 	cancel()
 	for _, t := range s.queue.stop() {
-		s.refuse(t, wire.Draining, "the server stops", 0, false)
+		s.refuse(t, wire.Draining, "the server stops", 0)
 		t.free()
 		t.session.End()
 	}

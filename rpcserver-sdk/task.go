@@ -71,14 +71,14 @@ func (s *Server) run(t *task) {
 	}
 	if t.due != 0 && !t.late && s.client.Clock().Now() >= t.due {
 		s.stats.expired.Add(1)
-		s.refuse(t, wire.Expired, "its time was up before the handler could start", 0, false)
+		s.refuse(t, wire.Expired, "its time was up before the handler could start", 0)
 		return
 	}
-	s.handle(t, false)
+	s.handle(t)
 }
 
-// handle runs the handler and answers. reader says that this is the session's reader.
-func (s *Server) handle(t *task, reader bool) {
+// handle runs the handler and answers.
+func (s *Server) handle(t *task) {
 	// What a handler's answer is encoded into goes back to the pool, unless interceptors see it: they may keep it.
 	var scratch *[]byte
 	if len(s.opts.Interceptors) == 0 {
@@ -91,7 +91,7 @@ func (s *Server) handle(t *task, reader bool) {
 		if !through { // a panic, or the end of the goroutine
 			cause := recover()
 			s.panicked(t, cause)
-			s.refuse(t, wire.HandlerPanic, "the handler crashed", 0, reader)
+			s.refuse(t, wire.HandlerPanic, "the handler crashed", 0)
 		}
 		if scratch != nil && cap(t.asked.scratch) <= largestKept {
 			*scratch = t.asked.scratch[:0]
@@ -101,10 +101,10 @@ func (s *Server) handle(t *task, reader bool) {
 	body, err := t.method.handle(&t.handlerContext, &t.asked)
 	through = true
 	if err != nil {
-		s.answerError(t, err, reader)
+		s.answerError(t, err)
 		return
 	}
-	s.answer(t, body, reader)
+	s.answer(t, body)
 }
 
 // panicked tells the log of a panic.
@@ -121,15 +121,15 @@ func (s *Server) panicked(t *task, cause any) {
 }
 
 // answerError answers with what the handler, or the SDK instead of it, says.
-func (s *Server) answerError(t *task, err error, reader bool) {
+func (s *Server) answerError(t *task, err error) {
 	if v, ok := errors.AsType[*verdict](err); ok {
 		code := v.code
 		if code.Class() == wire.NotExecuted && t.asked.started {
 			code = wire.AnswerLost // an interceptor tried again after the handler had run
 		}
-		s.refuse(t, code, v.Error(), 0, reader)
+		s.refuse(t, code, v.Error(), 0)
 		return
 	}
 	s.stats.failed.Add(1)
-	s.respond(t, wire.AppError, appErrorHeader(err), nil, reader)
+	s.respond(t, wire.AppError, appErrorHeader(err), nil)
 }

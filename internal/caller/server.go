@@ -36,19 +36,17 @@ func (s *Session) End() {
 	}
 }
 
-// Answer queues a response. reader says that the caller is the session's reader, whose batch ends with a flush. The
-// error is frameconn.ErrFull, or the cause of the session's end.
-func (s *Session) Answer(f *wire.Frame, reader bool) error {
+// Answer queues a response. The error is frameconn.ErrFull, or the cause of the session's end.
+func (s *Session) Answer(f *wire.Frame) error {
 	wake, err := s.conn.Send(frameconn.Answers, f, false)
 	if wake {
-		if reader {
-			s.wake = true
-		} else {
-			s.conn.FlushSoon()
-		}
+		s.conn.FlushSoon()
 	}
 	return err
 }
+
+// Relieve has another goroutine read on while the session's reader is in Server.BatchEnd, and stays there.
+func (s *Session) Relieve() { s.conn.Relieve() }
 
 // MaxMessage returns how many bytes header and body of a message to the node may have.
 func (s *Session) MaxMessage() int { return int(s.limits.GetMaxMessage()) }

@@ -32,7 +32,6 @@ type Session struct {
 	proof   *scram.Client // while the login is under way, with a secret
 	proved  bool          // PROOF was sent
 	refused *Error        // the node's REFUSE
-	wake    bool          // the end of the batch flushes
 
 	// Guarded by Client.reporting.
 	reported uint64 // the version of the methods that the node was told
@@ -65,9 +64,11 @@ func newSession(p *path, address string) *Session {
 
 // run is the reader.
 func (s *Session) run() {
-	cause := s.conn.Run(s)
-	s.client.lost(s, cause)
-	close(s.ended)
+	defer func() { // also when a handler of the server ends this goroutine
+		s.client.lost(s, s.conn.Cause())
+		close(s.ended)
+	}()
+	_ = s.conn.Run(s) // its error is the cause
 }
 
 // Frame takes one message.
@@ -135,14 +136,10 @@ func (s *Session) open() bool {
 	}
 }
 
-// BatchEnd flushes what the reader queued.
+// BatchEnd hands over to the server.
 func (s *Session) BatchEnd() {
 	if s.client.opts.Server != nil && s.open() {
 		s.client.opts.Server.BatchEnd(s)
-	}
-	if s.wake {
-		s.wake = false
-		s.conn.Flush()
 	}
 }
 

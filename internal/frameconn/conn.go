@@ -75,7 +75,8 @@ type Handler interface {
 	// An error ends the connection with it as the cause. PING, PONG and PART never come here, and nothing does after
 	// Close or Shutdown.
 	Frame(f *wire.Frame) error
-	// BatchEnd is called by the reader when all that was read has been handed over, before it waits for more.
+	// BatchEnd is called by the reader when all that was read has been handed over, before it waits for more. It may take
+	// longer if somebody calls Relieve meanwhile.
 	BatchEnd()
 	// Spent says that the writer took the request back because its budget was used up in the queue: it was not sent.
 	// Called from the writer's goroutine, without a lock held.
@@ -103,6 +104,7 @@ type Conn struct {
 	frame     wire.Frame // the message being handed over
 	joining   []*joining
 	joinBytes int
+	frames    int // of this batch
 
 	heard    atomic.Int64  // when the last byte came, ns of the clock
 	maxFrame atomic.Uint32 // Limits.MaxFrame
@@ -117,6 +119,8 @@ type Conn struct {
 	queued   int   // bytes in all lanes and in the writer's hands
 	requests int   // bytes of the lane Requests among them
 	writer   writerState
+	batch    bool // the reader hands over what it read, and flushes when it is through
+	turn     int  // rises with each reader: see Relieve
 	flushing bool // Shutdown was called
 	parting  bool // the farewell is the last frame: requests stay unsent, large messages unfinished
 	closed   bool
@@ -130,12 +134,13 @@ type Conn struct {
 	broken   bool          // a write failed
 
 	done  chan struct{} // closed with the first cause
+	last  chan error    // why reading ended, from the last reader if that is not Run's goroutine
 	stats stats
 }
 
 // New wraps nc. Nothing is read or written before Run.
 func New(nc net.Conn, opts Options) *Conn {
-	c := &Conn{nc: nc, opts: opts.withDefaults(), done: make(chan struct{})}
+	c := &Conn{nc: nc, opts: opts.withDefaults(), done: make(chan struct{}), last: make(chan error, 1)}
 	c.clock = c.opts.Clock
 	c.limits = c.opts.limits()
 	c.run = c.write

@@ -3,6 +3,7 @@ package frameconn
 import (
 	"errors"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/twohop/twohop/proto/wire"
@@ -10,20 +11,66 @@ import (
 
 // Run reads until the connection ends and returns the cause. The caller's goroutine is the reader. When Run has
 // returned, nothing of the connection runs any more.
-func (c *Conn) Run(h Handler) error {
+// It also ends in order when h ends the goroutine.
+func (c *Conn) Run(h Handler) (cause error) {
 	c.start(h)
-	err := c.read()
+	err := ErrClosed // should h end the goroutine
+	defer func() { cause = c.finish(err) }()
+	err = c.read(0)
+	return nil
+}
+
+// finish ends what Run began, when the last reader has said why reading ended.
+func (c *Conn) finish(err error) error {
+	c.mu.Lock()
+	relieved := c.turn > 0
+	c.mu.Unlock()
+	if relieved {
+		err = <-c.last
+	}
 	if breach, ok := errors.AsType[*wire.Error](err); ok && c.Cause() == nil {
-		c.part(h.Farewell(breach))
+		c.part(c.handler.Farewell(breach))
 		c.Shutdown(breach)
 	}
-	h.BatchEnd() // who was told to flush for this reader does
+	c.mu.Lock()
+	c.endLocked(err)
+	c.batch = false
+	c.mu.Unlock()
+	c.handler.BatchEnd() // who was told to flush for this reader does
+	c.Flush()
 	c.finishFlushing()
 	c.Close(err)
 	c.finishWriting()
 	c.in.close()
 	c.joining = nil
 	return c.Cause()
+}
+
+// errRelieved ends a reader that is not the last one.
+var errRelieved = errors.New("frameconn: relieved")
+
+// Relieve has another goroutine read on. It is for a reader that stays in Handler.BatchEnd, which must not return before Relieve
+// has: then that goroutine is not the reader any more. The frame and the batch that it had are its own.
+func (c *Conn) Relieve() {
+	c.mu.Lock()
+	c.turn++
+	turn := c.turn
+	c.mu.Unlock()
+	go c.readOn(turn)
+}
+
+// readOn is the life of a further reader.
+func (c *Conn) readOn(turn int) {
+	err := ErrClosed // should the handler end the goroutine
+	defer func() {
+		c.mu.Lock()
+		last := c.turn == turn
+		c.mu.Unlock()
+		if last {
+			c.last <- err
+		}
+	}()
+	err = c.read(turn)
 }
 
 // start lets the writer write what was queued before Run, and the keepalive look.
@@ -45,24 +92,63 @@ func (c *Conn) start(h Handler) {
 	}
 }
 
-// read returns why it ended: a breach, what the handler said, what the network said, or ErrClosed after somebody else
-// ended the connection.
-func (c *Conn) read() error {
-	if c.opts.Accepts {
+// read returns why it ended: a breach, what the handler said, what the network said, ErrClosed after somebody else
+// ended the connection, or errRelieved. The first reader has turn 0; others begin where the one before was relieved.
+func (c *Conn) read(turn int) error {
+	if turn == 0 && c.opts.Accepts {
 		if err := c.readPreface(); err != nil {
 			return err
 		}
 	}
-	for {
-		if err := c.handleBuffered(); err != nil {
-			return err
+	for relieving := turn > 0; ; relieving = false {
+		if !relieving {
+			c.beginBatch()
+			if err := c.handleBuffered(); err != nil {
+				return err
+			}
+			c.gather()
+			c.handler.BatchEnd()
 		}
-		c.handler.BatchEnd()
+		if !c.endBatch(turn) {
+			return errRelieved
+		}
 		c.pause()
 		if err := c.fill(); err != nil {
 			return err
 		}
 	}
+}
+
+// fewFrames is how many make a batch that is worth a write of its own.
+const fewFrames = 16
+
+// gather lets others run before the batch ends, so that what they add goes in the same writes: where there was more than one
+// frame others are about, and where there were many no more are needed.
+func (c *Conn) gather() {
+	if n := c.frames; 1 < n && n < fewFrames {
+		runtime.Gosched()
+	}
+	c.frames = 0
+}
+
+// beginBatch has all that is queued until endBatch go in one write.
+func (c *Conn) beginBatch() {
+	c.mu.Lock()
+	c.batch = true
+	c.mu.Unlock()
+}
+
+// endBatch writes what was queued in the batch. It reports false, and does nothing, if the reader was relieved.
+func (c *Conn) endBatch(turn int) bool {
+	c.mu.Lock()
+	if c.turn != turn {
+		c.mu.Unlock()
+		return false
+	}
+	c.batch = false
+	c.mu.Unlock()
+	c.Flush()
+	return true
 }
 
 // readPreface takes the first 8 bytes, and ends at the first that is wrong.
@@ -94,6 +180,7 @@ func (c *Conn) handleBuffered() error {
 			return err
 		}
 		c.in.start += n
+		c.frames++
 		c.stats.framesIn.Add(1)
 		c.frame = f
 		if err := c.take(&c.frame); err != nil {

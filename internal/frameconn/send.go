@@ -15,7 +15,7 @@ const (
 )
 
 // Send queues one message and copies it. wake tells the caller to call Flush when its batch is complete; otherwise
-// somebody else will. The error is ErrFull, or the cause of the end, or TOO_LARGE for what no connection takes. A
+// somebody else will: the writer that runs, or the connection's reader at the end of its batch. The error is ErrFull, or the cause of the end, or TOO_LARGE for what no connection takes. A
 // request's budget is lowered by the time that it waits here; runLate keeps it although that spends it.
 //
 // Frames of one lane leave in order, except that a REQUEST or RESPONSE over wire.PartSize is sent in parts, which
@@ -134,14 +134,13 @@ func (c *Conn) wakeLocked() bool {
 		return false
 	}
 	c.writer = wanted
-	return true
+	return !c.batch
 }
 
 // Flush writes what is queued, as far as the kernel takes it at once; a goroutine writes the rest. It is for whom Send or
 // Cancel told to wake, at the end of a batch; for others it does nothing. Handler.Spent may be called by it.
 func (c *Conn) Flush() {
 	if c.becomeWriter() {
-		runtime.Gosched()
 		c.writeNow()
 	}
 }
@@ -154,11 +153,11 @@ func (c *Conn) FlushSoon() {
 	}
 }
 
-// becomeWriter makes the caller the writer if one is wanted.
+// becomeWriter makes the caller the writer if one is wanted and the reader will not see to it.
 func (c *Conn) becomeWriter() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.writer != wanted || c.closed {
+	if c.writer != wanted || c.batch || c.closed {
 		return false
 	}
 	c.writer = writing

@@ -136,7 +136,7 @@ func (c *Conn) writeHands(wait bool) (done bool) {
 			continue
 		}
 		if h.chunks[i].sent == 0 {
-			c.gather(i)
+			c.merge(i)
 		}
 		if !c.writeChunk(h.chunks[i], wait) {
 			return false
@@ -155,9 +155,9 @@ func (c *Conn) writeHands(wait bool) (done bool) {
 	return true
 }
 
-// gather makes one piece of a chunk in the writer's hands and the small ones behind it: a system call costs more than a copy.
+// merge makes one piece of a chunk in the writer's hands and the small ones behind it: a system call costs more than a copy.
 // Budgets are lowered last, so that no write comes between.
-func (c *Conn) gather(first int) {
+func (c *Conn) merge(first int) {
 	h := &c.hands
 	ch := h.chunks[first]
 	c.takeBack(ch)
