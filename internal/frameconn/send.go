@@ -21,15 +21,15 @@ const (
 // Frames of one lane leave in order, except that a REQUEST or RESPONSE over wire.PartSize is sent in parts, which
 // later ones overtake. All other kinds are sent whole: the other side's largest frame bounds them.
 func (c *Conn) Send(l Lane, f *wire.Frame, runLate bool) (wake bool, err error) {
-	now := c.clock.Now()
 	size := f.Size()
 	var large *outgoing
 	if size > wire.PartSize {
-		if large, err = c.prepareLarge(l, f, now, runLate); err != nil {
+		if large, err = c.prepareLarge(l, f, runLate); err != nil {
 			return false, err
 		}
 	}
 	c.mu.Lock()
+	now := c.timeLocked(l)
 	if err = c.refusalLocked(l, now); err == nil {
 		if large != nil {
 			size = len(large.data)
@@ -51,8 +51,17 @@ func (c *Conn) Send(l Lane, f *wire.Frame, runLate bool) (wake bool, err error) 
 	return wake, err
 }
 
+// timeLocked returns the time for a message that comes to a lane. To read a clock for each costs more than to copy a small one:
+// what is about to be written in one piece with others is as old as the first of them.
+func (c *Conn) timeLocked(l Lane) time.Duration {
+	if waiting := c.lanes[l].chunks; c.writer == wanted && len(waiting) > 0 {
+		return waiting[len(waiting)-1].at
+	}
+	return c.clock.Now()
+}
+
 // prepareLarge copies a message that goes in parts, before the lock is taken, and not for nothing if there is no room.
-func (c *Conn) prepareLarge(l Lane, f *wire.Frame, now time.Duration, runLate bool) (*outgoing, error) {
+func (c *Conn) prepareLarge(l Lane, f *wire.Frame, runLate bool) (*outgoing, error) {
 	switch {
 	case len(f.Header) > wire.PartSize/2:
 		return nil, tooLarge(len(f.Header), wire.PartSize/2)
@@ -61,6 +70,7 @@ func (c *Conn) prepareLarge(l Lane, f *wire.Frame, now time.Duration, runLate bo
 	case !inParts(f.Kind):
 		return nil, nil
 	}
+	now := c.clock.Now()
 	c.mu.Lock()
 	err := c.refusalLocked(l, now)
 	c.mu.Unlock()

@@ -21,21 +21,22 @@ const epoch = 1735689600000
 // Source makes ids. Safe for concurrent use.
 type Source struct {
 	// Static after construction.
-	number uint64
-	start  time.Time
+	number  uint64
+	start   time.Time // the wall clock is read once, and time goes on by the monotonic one
+	startMS int64     // the same, since epoch
 
 	last atomic.Uint64 // time<<sequenceBits | sequence of the newest id
 }
 
 // New returns the source of the maker with the given number, 0 to MaxNumber.
 func New(number uint16) *Source {
-	return &Source{number: uint64(number) & MaxNumber, start: time.Now()}
+	now := time.Now()
+	return &Source{number: uint64(number) & MaxNumber, start: now, startMS: now.UnixMilli() - epoch}
 }
 
 // Next returns a new id, greater than all before.
 func (s *Source) Next() uint64 {
-	// start has both readings: the wall clock is read once, and time goes on by the monotonic one.
-	now := uint64(max(s.start.Add(time.Since(s.start)).UnixMilli()-epoch, 1)) << sequenceBits
+	now := uint64(max(s.startMS+time.Since(s.start).Milliseconds(), 1)) << sequenceBits
 	for {
 		last := s.last.Load()
 		next := max(last+1, now)

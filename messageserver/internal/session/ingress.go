@@ -31,7 +31,7 @@ func (c *session) takeRequest(f *wire.Frame) error {
 		return c.refuseMalformed(f, err)
 	}
 	call.RPCID = o.NextID()
-	receivedAt := uint64(time.Now().UnixMicro())
+	receivedAt := c.wallClock()
 	if f.Flags&wire.FlagOneWay != 0 {
 		o.Router.OneWay(&c.batch, call, receivedAt)
 		return nil
@@ -47,6 +47,14 @@ func (c *session) takeRequest(f *wire.Frame) error {
 	}
 	o.Router.Submit(&c.batch, call, receivedAt)
 	return nil
+}
+
+// wallClock returns when this batch was read, in Unix µs. It is read once per batch.
+func (c *session) wallClock() uint64 {
+	if now := c.conn.Now(); c.wallAt != now || c.wall == 0 {
+		c.wall, c.wallAt = uint64(time.Now().UnixMicro()), now
+	}
+	return c.wall
 }
 
 // errTwice is a breach, whatever else is wrong with the request: an answer would be taken for the first call's.

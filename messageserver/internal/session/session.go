@@ -42,6 +42,8 @@ type session struct {
 	// Owned by the reader.
 	batch     router.Batch
 	scratch   []byte
+	wall      uint64        // when the batch was read, Unix µs
+	wallAt    time.Duration // the same, on the node's clock
 	giveUp    *time.Timer   // the login's time
 	inLobby   bool          // counts as not logged in
 	exchange  *scram.Server // between CHALLENGE and PROOF
