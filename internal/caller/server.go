@@ -45,9 +45,6 @@ func (s *Session) Answer(f *wire.Frame) error {
 	return err
 }
 
-// Relieve has another goroutine read on while the session's reader is in Server.BatchEnd, and stays there.
-func (s *Session) Relieve() { s.conn.Relieve() }
-
 // MaxMessage returns how many bytes header and body of a message to the node may have.
 func (s *Session) MaxMessage() int { return int(s.limits.GetMaxMessage()) }
 

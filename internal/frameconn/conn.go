@@ -75,8 +75,7 @@ type Handler interface {
 	// An error ends the connection with it as the cause. PING, PONG and PART never come here, and nothing does after
 	// Close or Shutdown.
 	Frame(f *wire.Frame) error
-	// BatchEnd is called by the reader when all that was read has been handed over, before it waits for more. It may take
-	// longer if somebody calls Relieve meanwhile.
+	// BatchEnd is called by the reader when all that was read has been handed over, before it waits for more.
 	BatchEnd()
 	// Spent says that the writer took the request back because its budget was used up in the queue: it was not sent.
 	// Called from the writer's goroutine, without a lock held.
@@ -95,7 +94,7 @@ type Conn struct {
 	opts  Options
 	run   func() // the writer's goroutine; made once, so that starting it allocates nothing
 
-	direct *direct // writes of who flushes, or nil: owned by the writer
+	direct *directWriter // for who flushes; or nil
 
 	handler Handler // set by Run before reader and writer start
 
@@ -120,7 +119,6 @@ type Conn struct {
 	requests int   // bytes of the lane Requests among them
 	writer   writerState
 	batch    bool // the reader hands over what it read, and flushes when it is through
-	turn     int  // rises with each reader: see Relieve
 	flushing bool // Shutdown was called
 	parting  bool // the farewell is the last frame: requests stay unsent, large messages unfinished
 	closed   bool
@@ -134,17 +132,16 @@ type Conn struct {
 	broken   bool          // a write failed
 
 	done  chan struct{} // closed with the first cause
-	last  chan error    // why reading ended, from the last reader if that is not Run's goroutine
 	stats stats
 }
 
 // New wraps nc. Nothing is read or written before Run.
 func New(nc net.Conn, opts Options) *Conn {
-	c := &Conn{nc: nc, opts: opts.withDefaults(), done: make(chan struct{}), last: make(chan error, 1)}
+	c := &Conn{nc: nc, opts: opts.withDefaults(), done: make(chan struct{})}
 	c.clock = c.opts.Clock
 	c.limits = c.opts.limits()
 	c.run = c.write
-	c.direct = newDirect(nc)
+	c.direct = newDirectWriter(nc)
 	c.drained.L = &c.mu
 	c.deadline = -time.Hour
 	c.maxFrame.Store(c.opts.MaxFrame)

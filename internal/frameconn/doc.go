@@ -4,12 +4,14 @@
 //
 // Run is the reader. It cuts frames off the stream, joins parts, answers PING, and hands every whole message to the
 // Handler in order. It never waits for another connection. When its input is used up it calls Handler.BatchEnd, which
-// is the moment to wake the connections that got something to write.
+// is the moment to flush the connections that got something to write; what its own connection got meanwhile, from whomever, it
+// flushes itself after that. While it waits with nothing unread, a connection that is a socket holds no buffer.
 //
-// The writer is a goroutine that exists only while there is something to write. Send appends to a lane under a mutex
-// and says whether somebody has to call Flush; Flush starts the writer, which yields once (so that more gathers),
-// takes at most one chunk (64 KiB) and one part of a large message per lane and round, writes them, and ends when all
-// lanes are empty. Only the writer writes to the socket. Lanes are served in the order control, answers, requests.
+// The writer is whoever flushes: Send appends to a lane under a mutex and says whether somebody has to call Flush (at the end of
+// a batch) or FlushSoon (for one message: others may add theirs first). That goroutine takes at most one chunk (64 KiB)
+// of each lane and writes them, round after round while others add more, four at most, and never waits: what the kernel does not
+// take at once, large messages, and what is no plain socket are left to a goroutine that ends when all lanes are empty. Only the
+// writer writes to the socket. Lanes are served in the order control, answers, requests.
 //
 // # State
 //

@@ -100,8 +100,8 @@ func (c *Conn) finishFlushing() {
 		return
 	}
 	_ = c.nc.SetReadDeadline(time.Time{})
-	for {
-		if _, err := c.nc.Read(c.in.buf); err != nil {
+	for discard := make([]byte, smallBuffer); ; {
+		if _, err := c.nc.Read(discard); err != nil {
 			break
 		}
 	}

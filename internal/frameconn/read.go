@@ -16,61 +16,24 @@ func (c *Conn) Run(h Handler) (cause error) {
 	c.start(h)
 	err := ErrClosed // should h end the goroutine
 	defer func() { cause = c.finish(err) }()
-	err = c.read(0)
+	err = c.read()
 	return nil
 }
 
-// finish ends what Run began, when the last reader has said why reading ended.
+// finish ends what Run began.
 func (c *Conn) finish(err error) error {
-	c.mu.Lock()
-	relieved := c.turn > 0
-	c.mu.Unlock()
-	if relieved {
-		err = <-c.last
-	}
 	if breach, ok := errors.AsType[*wire.Error](err); ok && c.Cause() == nil {
 		c.part(c.handler.Farewell(breach))
 		c.Shutdown(breach)
 	}
-	c.mu.Lock()
-	c.endLocked(err)
-	c.batch = false
-	c.mu.Unlock()
 	c.handler.BatchEnd() // who was told to flush for this reader does
-	c.Flush()
+	c.endBatch()
 	c.finishFlushing()
 	c.Close(err)
 	c.finishWriting()
 	c.in.close()
 	c.joining = nil
 	return c.Cause()
-}
-
-// errRelieved ends a reader that is not the last one.
-var errRelieved = errors.New("frameconn: relieved")
-
-// Relieve has another goroutine read on. It is for a reader that stays in Handler.BatchEnd, which must not return before Relieve
-// has: then that goroutine is not the reader any more. The frame and the batch that it had are its own.
-func (c *Conn) Relieve() {
-	c.mu.Lock()
-	c.turn++
-	turn := c.turn
-	c.mu.Unlock()
-	go c.readOn(turn)
-}
-
-// readOn is the life of a further reader.
-func (c *Conn) readOn(turn int) {
-	err := ErrClosed // should the handler end the goroutine
-	defer func() {
-		c.mu.Lock()
-		last := c.turn == turn
-		c.mu.Unlock()
-		if last {
-			c.last <- err
-		}
-	}()
-	err = c.read(turn)
 }
 
 // start lets the writer write what was queued before Run, and the keepalive look.
@@ -92,26 +55,22 @@ func (c *Conn) start(h Handler) {
 	}
 }
 
-// read returns why it ended: a breach, what the handler said, what the network said, ErrClosed after somebody else
-// ended the connection, or errRelieved. The first reader has turn 0; others begin where the one before was relieved.
-func (c *Conn) read(turn int) error {
-	if turn == 0 && c.opts.Accepts {
+// read returns why it ended: a breach, what the handler said, what the network said, or ErrClosed after somebody else
+// ended the connection.
+func (c *Conn) read() error {
+	if c.opts.Accepts {
 		if err := c.readPreface(); err != nil {
 			return err
 		}
 	}
-	for relieving := turn > 0; ; relieving = false {
-		if !relieving {
-			c.beginBatch()
-			if err := c.handleBuffered(); err != nil {
-				return err
-			}
-			c.gather()
-			c.handler.BatchEnd()
+	for {
+		c.beginBatch()
+		if err := c.handleBuffered(); err != nil {
+			return err
 		}
-		if !c.endBatch(turn) {
-			return errRelieved
-		}
+		c.gather()
+		c.handler.BatchEnd()
+		c.endBatch()
 		c.pause()
 		if err := c.fill(); err != nil {
 			return err
@@ -138,17 +97,12 @@ func (c *Conn) beginBatch() {
 	c.mu.Unlock()
 }
 
-// endBatch writes what was queued in the batch. It reports false, and does nothing, if the reader was relieved.
-func (c *Conn) endBatch(turn int) bool {
+// endBatch writes what was queued in the batch.
+func (c *Conn) endBatch() {
 	c.mu.Lock()
-	if c.turn != turn {
-		c.mu.Unlock()
-		return false
-	}
 	c.batch = false
 	c.mu.Unlock()
 	c.Flush()
-	return true
 }
 
 // readPreface takes the first 8 bytes, and ends at the first that is wrong.
