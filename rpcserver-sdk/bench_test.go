@@ -11,13 +11,14 @@ import (
 	"github.com/twohop/twohop/rpcserver-sdk"
 )
 
-// BenchmarkThroughNode measures a call from a client through a node to a server and back, all in this process.
-func BenchmarkThroughNode(b *testing.B) {
+// throughNode returns a client that calls a server through a node, all in this process.
+func throughNode(tb testing.TB) *rpcclient.Client {
+	tb.Helper()
 	node, err := messageserver.New(messageserver.Options{
 		Listen: "127.0.0.1:0", Admin: messageserver.AdminOptions{Listen: "off"}, Log: quiet,
 	})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
@@ -28,20 +29,26 @@ func BenchmarkThroughNode(b *testing.B) {
 	rpcserver.Handle(s, "Typed", func(_ context.Context, in *pb.Node) (*pb.Node, error) { return in, nil })
 	serving, stop := context.WithCancel(context.Background())
 	go func() { done <- s.Run(serving) }()
-	defer func() {
+	tb.Cleanup(func() {
 		stop()
 		<-done
 		cancel()
 		<-done
-	}()
+	})
 	if err := s.WaitReady(ctx); err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	c, err := rpcclient.Dial(node.Addr(), rpcclient.Options{Module: "web", Logger: quiet})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	defer c.Close()
+	tb.Cleanup(func() { c.Close() })
+	return c
+}
+
+// BenchmarkThroughNode measures a call from a client through a node to a server and back, all in this process.
+func BenchmarkThroughNode(b *testing.B) {
+	c, ctx := throughNode(b), b.Context()
 	body, message := make([]byte, 128), &pb.Node{Name: "a name of some length", Address: "an address:of some more length"}
 	run := func(b *testing.B, inFlight int, call func() error) {
 		b.ReportAllocs()

@@ -65,7 +65,7 @@ func (s *Server) newTask(session *caller.Session, f *wire.Frame, h *wire.Request
 		t.key = string(h.HashKey)
 	}
 	t.asked = Request{
-		Method: m.name, ContentType: contentType(h.ContentType), header: append([]byte(nil), f.Header...),
+		Method: m.name, ContentType: contentType(h.ContentType), header: append(t.room[:0], f.Header...),
 		rpcID: f.RPCID, attempt: f.Attempt, flags: f.Flags,
 	}
 	budget := time.Duration(f.BudgetMS) * time.Millisecond

@@ -27,7 +27,8 @@ type task struct {
 	due     time.Duration // when the caller's time is up; 0: never
 	late    bool          // run it although its time is up
 	oneWay  bool
-	body    *[]byte // the pooled buffer behind asked.Body, or nil
+	body    *[]byte   // the pooled buffer behind asked.Body, or nil
+	room    [144]byte // of asked.header, for most: names of thirty bytes and no metadata
 
 	// Guarded by queue.mu.
 	next, prev *task
