@@ -10,8 +10,12 @@
 //	caller ──► broker ──────────────► service 1, service 2     one hop
 //	caller ──► broker a ──► broker b ──► service 1, service 2  two hops
 //
-// twohop, NATS   the client library as users use it: a request of raw bytes, answered with the same bytes
-// typed, gRPC    the same, as a protobuf message with one field of bytes
+// twohop, nats   the client library as users use it: a request of raw bytes, answered with the same bytes by a handler that runs
+//
+//	on the connection's goroutine, one after another: rpcserver.Inline, which NATS does for each subscription
+//
+// pooled         the same with twohop's default, a pool of workers: a handler that waits does not hold up others
+// typed, grpc    the same as a protobuf message with one field of bytes; handlers run beside each other in both
 // floor          a relay of frames that knows nothing but an id, with inline services: what no product can beat
 //
 // # What is measured

@@ -70,7 +70,7 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.quick, "quick", false, "one point: 128 B, 64 in flight, 1 connection; at most a minute")
 	flags.BoolVar(&o.json, "json", false, "print one JSON object per line instead of tables")
 	flags.StringVar(&only, "only", "", "measure only what matches this `regexp`: POINT/CONTENDER, as in 128B-64x1/twohop-1; or idle/")
-	flags.IntVar(&o.rounds, "rounds", 0, "measure each so `many` times (default 5, quick 7)")
+	flags.IntVar(&o.rounds, "rounds", 0, "measure each so `many` times (default 5, quick 6)")
 	flags.DurationVar(&o.window, "window", 0, "how `long` one measurement is (default 1s, quick 500ms)")
 	flags.DurationVar(&o.warm, "warm", 200*time.Millisecond, "how `long` a caller runs before it is measured")
 	flags.IntVar(&o.idle, "idle", 10_000, "measure memory with so `many` idle connections; 0: do not")
@@ -83,7 +83,7 @@ func parse(args []string) (options, error) {
 	}
 	switch {
 	case o.rounds == 0 && o.quick:
-		o.rounds = 7
+		o.rounds = 6
 	case o.rounds == 0:
 		o.rounds = 5
 	}

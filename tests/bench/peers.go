@@ -17,7 +17,8 @@ type library struct {
 }
 
 var libraries = map[string]library{
-	"twohop": {serveTwohop, dialTwohop},
+	"twohop": {serveTwohop, dialRaw("bench.Inline")},
+	"pooled": {serveTwohop, dialRaw("bench.Pooled")},
 	"typed":  {serveTwohop, dialTyped},
 	"nats":   {serveNATS, dialNATS},
 	"grpc":   {serveGRPC, dialGRPC},

@@ -47,6 +47,7 @@ type contender struct {
 // Names of contenders.
 const (
 	twohop1, twohop2 = "twohop-1", "twohop-2"
+	pooled1, pooled2 = "pooled-1", "pooled-2"
 	typed1, typed2   = "typed-1", "typed-2"
 	nats1, nats2     = "nats-1", "nats-2"
 	floor1, floor2   = "floor-1", "floor-2"
@@ -56,10 +57,12 @@ const (
 var contenders = []contender{
 	{twohop1, 1, "twohop", "twohop-1"},
 	{nats1, 1, "nats", "nats-1"},
+	{pooled1, 1, "pooled", "twohop-1"},
 	{typed1, 1, "typed", "twohop-1"},
 	{direct, 0, "grpc", "grpc"},
 	{twohop2, 2, "twohop", "twohop-2"},
 	{nats2, 2, "nats", "nats-2"},
+	{pooled2, 2, "pooled", "twohop-2"},
 	{typed2, 2, "typed", "twohop-2"},
 	{floor1, 1, "floor", "floor-1"},
 	{floor2, 2, "floor", "floor-2"},

@@ -16,7 +16,9 @@ func serveTwohop(ctx context.Context, target string) error {
 		Connections: 1, // at this node and no other: so that a second hop is one
 		Logger:      slog.New(slog.DiscardHandler),
 	})
-	rpcserver.HandleRaw(s, "Raw", func(_ context.Context, r *rpcserver.Request) ([]byte, error) { return r.Body, nil })
+	raw := func(_ context.Context, r *rpcserver.Request) ([]byte, error) { return r.Body, nil }
+	rpcserver.HandleRaw(s, "Inline", raw, rpcserver.Inline())
+	rpcserver.HandleRaw(s, "Pooled", raw)
 	rpcserver.Handle(s, "Typed", func(_ context.Context, in *wrapperspb.BytesValue) (*wrapperspb.BytesValue, error) { return in, nil })
 	return s.Run(ctx)
 }
@@ -29,11 +31,14 @@ func dialMesh(target string) (*rpcclient.Client, func(), error) {
 	return c, func() { _ = c.Close() }, nil
 }
 
-func dialTwohop(target string) (echo, func(), error) {
-	c, hangUp, err := dialMesh(target)
-	return func(ctx context.Context, body []byte) ([]byte, error) {
-		return c.CallRaw(ctx, "bench.Raw", body)
-	}, hangUp, err
+// dialRaw calls a method that takes and returns bytes.
+func dialRaw(method string) func(target string) (echo, func(), error) {
+	return func(target string) (echo, func(), error) {
+		c, hangUp, err := dialMesh(target)
+		return func(ctx context.Context, body []byte) ([]byte, error) {
+			return c.CallRaw(ctx, method, body)
+		}, hangUp, err
+	}
 }
 
 func dialTyped(target string) (echo, func(), error) {
