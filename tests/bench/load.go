@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,7 +77,7 @@ func playCaller(ctx context.Context, args []string) error {
 // once makes one call and looks at its answer.
 func once(ctx context.Context, call echo, body []byte) error {
 	answer, err := call(ctx, body)
-	if err == nil && !slices.Equal(answer, body) {
+	if err == nil && !bytes.Equal(answer, body) {
 		err = fmt.Errorf("the answer has %d bytes and is not the request's %d", len(answer), len(body))
 	}
 	return err
