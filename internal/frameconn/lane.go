@@ -86,6 +86,7 @@ type chunk struct {
 	sent    int              // bytes of buf that the kernel took
 	at      time.Duration    // when the first frame came
 	dropped bool             // one of the records is
+	merged  bool             // the writer has made it what it writes
 }
 
 // record is one frame of the lane Requests in a chunk.

@@ -11,16 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rawConn returns the socket under a connection, or nil for what is no socket, or has more to do with bytes than to pass them on.
+// rawConn returns the socket under a connection, or nil for what is no socket. A type that embeds one is none: it may have more to
+// do with bytes than to pass them on.
 func rawConn(nc net.Conn) syscall.RawConn {
 	if e, ok := nc.(*Entrance); ok {
 		nc = e.Conn
 	}
-	s, ok := nc.(syscall.Conn)
-	if !ok {
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
 		return nil
 	}
-	raw, err := s.SyscallConn()
+	raw, err := nc.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return nil
 	}

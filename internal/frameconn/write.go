@@ -135,7 +135,7 @@ func (c *Conn) writeHands(wait bool) (done bool) {
 		if h.chunks[i] == nil {
 			continue
 		}
-		if h.chunks[i].sent == 0 {
+		if !h.chunks[i].merged {
 			c.merge(i)
 		}
 		if !c.writeChunk(h.chunks[i], wait) {
@@ -156,10 +156,11 @@ func (c *Conn) writeHands(wait bool) (done bool) {
 }
 
 // merge makes one piece of a chunk in the writer's hands and the small ones behind it: a system call costs more than a copy.
-// Budgets are lowered last, so that no write comes between.
+// Budgets are lowered last, so that no write comes between, and once: from then on the records are not of all that is in it.
 func (c *Conn) merge(first int) {
 	h := &c.hands
 	ch := h.chunks[first]
+	ch.merged = true
 	c.takeBack(ch)
 	for i := first + 1; i < len(h.chunks); i++ {
 		next := h.chunks[i]
