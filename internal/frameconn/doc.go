@@ -5,7 +5,8 @@
 // Run is the reader. It cuts frames off the stream, joins parts, answers PING, and hands every whole message to the
 // Handler in order. It never waits for another connection. When its input is used up it calls Handler.BatchEnd, which
 // is the moment to flush the connections that got something to write; what its own connection got meanwhile, from whomever, it
-// flushes itself after that. While it waits with nothing unread, a connection that is a socket holds no buffer.
+// flushes itself after that, or before if the batch is long. While it waits with nothing unread, a connection that is a socket
+// holds no buffer.
 //
 // The writer is whoever flushes: Send appends to a lane under a mutex and says whether somebody has to call Flush (at the end of
 // a batch) or FlushSoon (for one message: others may add theirs first). That goroutine takes at most one chunk (64 KiB)

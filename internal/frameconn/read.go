@@ -10,12 +10,17 @@ import (
 )
 
 // Run reads until the connection ends and returns the cause. The caller's goroutine is the reader. When Run has
-// returned, nothing of the connection runs any more.
-// It also ends in order when h ends the goroutine.
+// returned, nothing of the connection runs any more. It also ends in order when h ends the goroutine, but not when h
+// panics: nobody knows what h left locked.
 func (c *Conn) Run(h Handler) (cause error) {
 	c.start(h)
 	err := ErrClosed // should h end the goroutine
-	defer func() { cause = c.finish(err) }()
+	defer func() {
+		if p := recover(); p != nil {
+			panic(p)
+		}
+		cause = c.finish(err)
+	}()
 	err = c.read()
 	return nil
 }
@@ -105,6 +110,17 @@ func (c *Conn) endBatch() {
 	c.Flush()
 }
 
+// splitBatch writes what was queued so far if the batch is long: what answers it must not fill the queue, nor others wait for it.
+func (c *Conn) splitBatch() {
+	c.mu.Lock()
+	long := c.queued >= chunkSize || c.writer == wanted && c.clock.Now()-c.in.now >= fresh
+	c.mu.Unlock()
+	if long {
+		c.endBatch()
+		c.beginBatch()
+	}
+}
+
 // readPreface takes the first 8 bytes, and ends at the first that is wrong.
 func (c *Conn) readPreface() error {
 	for {
@@ -139,6 +155,9 @@ func (c *Conn) handleBuffered() error {
 		c.frame = f
 		if err := c.take(&c.frame); err != nil {
 			return err
+		}
+		if c.frames%fewFrames == 0 {
+			c.splitBatch()
 		}
 	}
 	return ErrClosed
