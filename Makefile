@@ -1,6 +1,6 @@
 # Names for what is done often; the work is in scripts/. `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help build gen fmt test quick lint fuzz loc
+.PHONY: help build gen fmt test quick lint fuzz bench loc
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ lint: ## Go, shell and proto (the first run builds the linter)
 
 fuzz: ## every fuzz target for a minute
 	scripts/fuzz
+
+bench: ## one point of speed beside NATS, gRPC and a bare relay (a minute)
+	scripts/bench --quick
 
 loc: ## lines per package
 	scripts/loc

@@ -121,8 +121,15 @@ func playRelay(ctx context.Context, args []string) error {
 		untilStdinEnds(ctx)
 		cancel()
 	}()
+	return relayFrames(ctx, args[0], strings.Split(args[1], ",")...)
+}
+
+// relayFrames passes frames from who connects on to the targets, in turn, and answers back.
+func relayFrames(ctx context.Context, at string, targets ...string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var r relay
-	for target := range strings.SplitSeq(args[1], ",") {
+	for _, target := range targets {
 		c, err := dialFramed(ctx, target)
 		if err != nil {
 			return err
@@ -134,7 +141,7 @@ func playRelay(ctx context.Context, args []string) error {
 			cancel()
 		}()
 	}
-	return accept(ctx, args[0], func(c *framed) {
+	return accept(ctx, at, func(c *framed) {
 		next, touched := 0, []*framed(nil)
 		_ = c.read(func(id uint64, body []byte) {
 			next = (next + 1) % len(r.targets)
