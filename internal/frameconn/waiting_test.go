@@ -54,6 +54,7 @@ func TestAWaitingSocketHoldsNoBuffer(t *testing.T) {
 	defer x.Close()
 	defer y.Close()
 	in, waits := watch(y)
+	in.small = make([]byte, smallBuffer) // as before an entrance was open
 	for range 3 {
 		sent := pattern(100)
 		fillFrom(t, in, y, x, waits, sent)
