@@ -24,7 +24,8 @@ func (d *Digest) Walk(h []byte) error {
 	*d = Digest{}
 	var once seen
 	for len(h) > 0 {
-		f, rest, err := nextField(h)
+		var f field
+		rest, err := f.next(h)
 		if err != nil {
 			return err
 		}

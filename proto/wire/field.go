@@ -10,17 +10,18 @@ type field struct {
 	n     uint64 // VarintType, Fixed64Type, Fixed32Type
 }
 
-// nextField cuts the first field off h. A group, a field number out of range, an unknown wire type and truncation are
-// refused: what follows a header must never become a part of it.
-func nextField(h []byte) (f field, rest []byte, err error) {
-	num, typ, n := protowire.ConsumeTag(h)
-	if n < 0 || num > protowire.MaxValidNumber {
-		return f, nil, badRequest("header: broken tag with %d bytes left, field numbers are 1 to %d", len(h), protowire.MaxValidNumber)
+// next cuts the first field off h and returns the rest. A group, a field number out of range, an unknown wire type and truncation
+// are refused: what follows a header must never become a part of it.
+func (f *field) next(h []byte) (rest []byte, err error) {
+	tag, n := varint(h)
+	num := tag >> 3
+	if n < 0 || num == 0 || num > uint64(protowire.MaxValidNumber) {
+		return nil, badRequest("header: broken tag with %d bytes left, field numbers are 1 to %d", len(h), protowire.MaxValidNumber)
 	}
-	f.num, f.typ, rest = num, typ, h[n:]
-	switch typ {
+	f.num, f.typ, rest = protowire.Number(num), protowire.Type(tag&7), h[n:]
+	switch f.typ {
 	case protowire.VarintType:
-		f.n, n = protowire.ConsumeVarint(rest)
+		f.n, n = varint(rest)
 	case protowire.Fixed64Type:
 		f.n, n = protowire.ConsumeFixed64(rest)
 	case protowire.Fixed32Type:
@@ -28,14 +29,32 @@ func nextField(h []byte) (f field, rest []byte, err error) {
 		v, n = protowire.ConsumeFixed32(rest)
 		f.n = uint64(v)
 	case protowire.BytesType:
-		f.bytes, n = protowire.ConsumeBytes(rest)
+		var size uint64
+		if size, n = varint(rest); n >= 0 && size > uint64(len(rest)-n) {
+			n = -1
+		}
+		if n >= 0 {
+			f.bytes = rest[n : n+int(size)]
+			n += int(size)
+		}
 	default:
-		return f, nil, badRequest("header: field %d has wire type %d, must be 0, 1, 2 or 5: groups are not used", num, typ)
+		return nil, badRequest("header: field %d has wire type %d, must be 0, 1, 2 or 5: groups are not used", num, f.typ)
 	}
 	if n < 0 {
-		return f, nil, badRequest("header: field %d is cut off, or its value does not fit 64 bits", num)
+		return nil, badRequest("header: field %d is cut off, or its value does not fit 64 bits", num)
 	}
-	return f, rest[n:], nil
+	return rest[n:], nil
+}
+
+// varint is protowire.ConsumeVarint, quicker for one byte and two, which nearly all tags and lengths have.
+func varint(b []byte) (v uint64, n int) {
+	switch {
+	case len(b) > 0 && b[0] < 0x80:
+		return uint64(b[0]), 1
+	case len(b) > 1 && b[1] < 0x80:
+		return uint64(b[0]&0x7f) | uint64(b[1])<<7, 2
+	}
+	return protowire.ConsumeVarint(b)
 }
 
 // seen is a set of singular fields, for fields 1–31 and FirstNodeField … +31.

@@ -15,7 +15,8 @@ const (
 // EachMetadata calls yield for each metadata entry of a walked request header h, in order.
 func EachMetadata(h []byte, yield func(key, value []byte)) {
 	for len(h) > 0 {
-		f, rest, err := nextField(h)
+		var f field
+		rest, err := f.next(h)
 		if err != nil {
 			return
 		}
@@ -47,7 +48,8 @@ func (e *entries) add(what string, h []byte) error {
 func walkMetadata(h []byte) (key, value []byte, err error) {
 	var once seen
 	for len(h) > 0 {
-		f, rest, err := nextField(h)
+		var f field
+		rest, err := f.next(h)
 		if err != nil {
 			return nil, nil, err
 		}

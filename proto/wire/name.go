@@ -1,7 +1,7 @@
 package wire
 
 import (
-	"slices"
+	"bytes"
 	"strings"
 	"unicode/utf8"
 )
@@ -37,7 +37,7 @@ func checkMethod(b []byte) error {
 	if err := checkName("method", b); err != nil {
 		return err
 	}
-	if slices.Contains(b, '.') {
+	if bytes.IndexByte(b, '.') >= 0 {
 		return badRequest("method is %q, has no dot: in module.Method the last dot separates", clip(b))
 	}
 	return nil

@@ -150,7 +150,8 @@ func CheckPeerAnswer(status Code, h []byte) error {
 	var details entries
 	var count nodeEntries
 	for len(h) > 0 {
-		f, rest, err := nextField(h)
+		var f field
+		rest, err := f.next(h)
 		if err != nil {
 			return err
 		}
@@ -225,7 +226,8 @@ const (
 func checkNames(what string, h []byte, last protowire.Number) error {
 	var once seen
 	for len(h) > 0 {
-		f, rest, err := nextField(h)
+		var f field
+		rest, err := f.next(h)
 		if err != nil {
 			return err
 		}

@@ -116,7 +116,8 @@ func (r *Request) Walk(h []byte, w Writer) error {
 	var once seen
 	var metadata entries
 	for len(h) > 0 {
-		f, rest, err := nextField(h)
+		var f field
+		rest, err := f.next(h)
 		if err != nil {
 			return err
 		}
@@ -143,7 +144,7 @@ func (r *Request) Walk(h []byte, w Writer) error {
 			}
 			continue
 		}
-		if err := r.set(f); err != nil {
+		if err := r.set(&f); err != nil {
 			return err
 		}
 	}
@@ -158,7 +159,7 @@ func (r *Request) Walk(h []byte, w Writer) error {
 }
 
 // set stores one singular field after checking its own form.
-func (r *Request) set(f field) error {
+func (r *Request) set(f *field) error {
 	switch f.num {
 	case fieldModule:
 		r.Module = f.bytes

@@ -53,7 +53,8 @@ func CheckResponse(h []byte) error {
 	var once seen
 	var details entries
 	for len(h) > 0 {
-		f, rest, err := nextField(h)
+		var f field
+		rest, err := f.next(h)
 		if err != nil {
 			return err
 		}

@@ -36,7 +36,7 @@ const (
 )
 
 // set stores one field of a node's.
-func (s *Stamp) set(f field) error {
+func (s *Stamp) set(f *field) error {
 	switch f.num {
 	case fieldInvokerModule:
 		s.InvokerModule = f.bytes
