@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/twohop/twohop/proto/wire"
 )
@@ -153,4 +155,24 @@ func TestSendingToASocketAllocatesNothing(t *testing.T) {
 	}
 	b.Close()
 	<-ran
+}
+
+// A read deadline, which messages in parts have, ends a wait without a buffer as well.
+func TestAReadDeadlineEndsTheWait(t *testing.T) {
+	x, y := tcpPair(t)
+	defer x.Close()
+	defer y.Close()
+	in, waits := watch(y)
+	read := make(chan error)
+	go func() {
+		_, err := in.fill(y, NewClock())
+		read <- err
+	}()
+	<-waits
+	if err := y.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) || in.buf != nil {
+		t.Errorf("the wait ended with %v and a buffer of %d bytes", err, len(in.buf))
+	}
 }
