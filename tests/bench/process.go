@@ -20,27 +20,25 @@ type process struct {
 	name  string
 	cmd   *exec.Cmd
 	stdin io.Closer // its end ends the roles of this program
-	said  tail
+	said  beginning
 	ended chan struct{}
 }
 
-// tail keeps the end of what a process writes to stderr, to show when it fails.
-type tail struct {
+// beginning keeps the beginning of what a process writes to stderr, to show when it fails: that is the first error.
+type beginning struct {
 	mu  sync.Mutex
 	buf []byte
 }
 
-func (t *tail) Write(b []byte) (int, error) {
+func (t *beginning) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf = append(t.buf, b...)
-	if n := len(t.buf) - 4<<10; n > 0 {
-		t.buf = t.buf[n:]
-	}
+	t.buf = t.buf[:min(len(t.buf), 4<<10)]
 	return len(b), nil
 }
 
-func (t *tail) String() string {
+func (t *beginning) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return string(bytes.TrimSpace(t.buf))
@@ -49,6 +47,7 @@ func (t *tail) String() string {
 // launch starts a program. stdout may be nil.
 func launch(name string, stdout io.Writer, path string, args ...string) (*process, error) {
 	p := &process{name: name, cmd: exec.Command(path, args...), ended: make(chan struct{})} //nolint:gosec,noctx // it is ours
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}                    // should this process be killed
 	p.cmd.Stdout, p.cmd.Stderr = stdout, &p.said
 	if stdout == nil {
 		p.cmd.Stdout = &p.said

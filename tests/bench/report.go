@@ -48,6 +48,7 @@ type line struct {
 	NATS   *float64           `json:"ratio_vs_nats,omitempty"`
 	GRPC   *float64           `json:"ratio_vs_grpc,omitempty"`
 	Floor  *float64           `json:"ratio_vs_floor,omitempty"`
+	Failed string             `json:"failed,omitempty"`
 }
 
 // beside returns the ratios of a result to the contenders with as many hops, and to gRPC; nil for what was not measured.
@@ -74,6 +75,7 @@ func (r *report) point(all, turn results) {
 				Conns: one.point.conns, figures: one.figures, CPU: one.cpu, Memory: one.loaded,
 			}
 			l.NATS, l.GRPC, l.Floor = all.besides(one)
+			l.Failed = one.reason()
 			r.object(l)
 		}
 		return
@@ -85,11 +87,20 @@ func (r *report) point(all, turn results) {
 	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tcalls/s\tp50 µs\tp99 µs\tp99.9 µs\tvs NATS\tvs gRPC\tvs floor\tCPU: nodes\tcaller\tservices\tnode MiB\t")
 	for _, one := range turn {
+		if one.failed != nil {
+			fmt.Fprintf(w, "%s\tfailed\t\t\t\t\t\t\t\t\t\t\t\n", one.contender.name)
+			continue
+		}
 		nats, grpc, floor := all.besides(one)
 		fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%.0f\t%.0f\t%s\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.1f\t\n", one.contender.name, one.CallsPerSecond, one.P50, one.P99, one.P999,
 			times(nats), times(grpc), times(floor), nodeCPU(one), one.cpu["caller"], one.cpu["service_1"]+one.cpu["service_2"], float64(one.loaded)/(1<<20))
 	}
 	_ = w.Flush()
+	for _, one := range turn {
+		if one.failed != nil {
+			fmt.Fprintf(r.out, "%s failed: %s\n", one.contender.name, one.reason())
+		}
+	}
 }
 
 func times(ratio *float64) string {

@@ -1,6 +1,9 @@
 package main
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // result is what one contender reached at one load: medians of its rounds.
 type result struct {
@@ -9,8 +12,18 @@ type result struct {
 	figures
 	cpu    map[string]float64 // seconds per 100,000 calls, by process
 	loaded int                // most memory of the first broker after a window, in bytes
+	failed error              // why there are no figures: calls failed
 
 	rounds []round
+}
+
+// reason returns the first line of why a contender failed, or "".
+func (r *result) reason() string {
+	if r.failed == nil {
+		return ""
+	}
+	first, _, _ := strings.Cut(r.failed.Error(), "\n")
+	return first
 }
 
 // round is one measurement.
@@ -55,7 +68,7 @@ type results []*result
 
 func (all results) of(p point, contender string) *result {
 	for _, r := range all {
-		if r.point == p && r.contender.name == contender {
+		if r.point == p && r.contender.name == contender && r.failed == nil {
 			return r
 		}
 	}

@@ -98,17 +98,22 @@ func (b *bench) measure(ctx context.Context, p point) error {
 	for i := range b.rounds {
 		for j := range turn {
 			r := turn[(i+j)%len(turn)]
+			if r.failed != nil {
+				continue
+			}
 			rig, err := b.rig(ctx, r.contender.rig)
 			if err != nil {
 				return err
 			}
-			if err := b.round(ctx, rig, r); err != nil {
-				return fmt.Errorf("%s: %w", r.contender.name, err)
+			if r.failed = b.round(ctx, rig, r); r.failed != nil && (b.quick || ctx.Err() != nil) {
+				return fmt.Errorf("%s: %w", r.contender.name, r.failed)
 			}
 		}
 	}
 	for _, r := range turn {
-		r.settle()
+		if r.failed == nil {
+			r.settle()
+		}
 	}
 	b.results = append(b.results, turn...)
 	b.out.point(b.results, turn)
