@@ -59,9 +59,10 @@ func (c *session) tellNodes() {
 	}
 	n := &c.room.news
 	n.telling.Lock()
-	defer n.telling.Unlock()
 	f := controlFrame(wire.KindNodes, &pb.Nodes{Nodes: c.room.opts.Nodes()})
-	if wake, err := c.conn.Send(frameconn.Control, &f, false); err == nil && wake {
+	wake, err := c.conn.Send(frameconn.Control, &f, false)
+	n.telling.Unlock()
+	if err == nil && wake {
 		c.conn.Flush()
 	}
 }
