@@ -85,7 +85,8 @@ func AllowLate() MethodOption {
 func SerialByKey() MethodOption { return methodOption(func(m *method) { m.serial = true }) }
 
 // Inline runs the handler on the goroutine that reads the connection, past the queue: for handlers that take microseconds
-// and never wait. While one runs, nothing else is read. Its Body must not be kept, and its calls cannot be cancelled.
+// and never wait. While one runs, nothing else is read on the connection, and what others would send on it may wait. Its Body
+// must not be kept, and its calls cannot be cancelled.
 func Inline() MethodOption { return methodOption(func(m *method) { m.inline = true }) }
 
 // Handle offers a method. Req and Resp are protobuf messages (by their pointer types) or what encoding/json takes; a

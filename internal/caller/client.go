@@ -169,13 +169,20 @@ func (c *Client) Close() {
 	for _, cl := range waiting {
 		cl.end(closedError())
 	}
+	var woken []*Session
 	for _, cl := range sent {
-		if c.takeBack(cl, wire.Cancelled) {
+		s := cl.session
+		taken, wake := c.takeBack(cl, wire.Cancelled)
+		if wake {
+			woken = append(woken, s)
+		}
+		if taken {
 			cl.end(closedError())
 		} else {
 			cl.end(fail(CodeCancelledRunning, "").because(ErrClosed))
 		}
 	}
+	flushAll(woken)
 	c.stop()
 	c.running.Wait()
 }

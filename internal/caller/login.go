@@ -265,10 +265,13 @@ func (c *Client) SetMethods(methods []*pb.Method, version uint64) error {
 // stay in order.
 func (c *Client) report(s *Session) {
 	c.reporting.Lock()
-	defer c.reporting.Unlock()
-	if s.reported == c.methodsVersion {
-		return
+	wake := false
+	if s.reported != c.methodsVersion {
+		s.reported = c.methodsVersion
+		wake = s.queue(wire.KindMethods, &pb.Methods{Methods: c.methods})
 	}
-	s.reported = c.methodsVersion
-	s.control(wire.KindMethods, &pb.Methods{Methods: c.methods})
+	c.reporting.Unlock()
+	if wake {
+		s.conn.Flush()
+	}
 }

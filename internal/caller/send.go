@@ -146,10 +146,17 @@ func (c *Client) refused(cl *call, s *Session, sendErr error) *Error {
 // flush sends what waits, in order. It reports whether something is left although a session is usable: then it is to be
 // called again a little later.
 func (c *Client) flush() (again bool) {
+	again, woken := c.queueWaiting()
+	flushAll(woken)
+	return again
+}
+
+// queueWaiting queues what waits on the sessions, and returns those that are to be flushed.
+func (c *Client) queueWaiting() (again bool, woken []*Session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.flushing {
-		return true
+		return true, nil
 	}
 	c.flushing = true
 	defer func() { c.flushing = false }()
@@ -157,10 +164,10 @@ func (c *Client) flush() (again bool) {
 		cl := c.waiting.first
 		s := c.usableLocked(cl)
 		if s == nil {
-			return false
+			return false, woken
 		}
 		if !cl.oneWay && s.inFlight >= s.maxInFlight() {
-			return true
+			return true, woken
 		}
 		c.waiting.remove(cl)
 		now, err := c.clock.Now(), s.fits(cl)
@@ -169,28 +176,30 @@ func (c *Client) flush() (again bool) {
 			cl.parts.Add(1)
 		}
 		c.mu.Unlock()
+		wake := false
 		if err != nil {
 			cl.end(err)
 		} else {
-			again = c.sendWaiting(cl, s, now)
+			again, wake = c.sendWaiting(cl, s, now)
+		}
+		if wake {
+			woken = append(woken, s)
 		}
 		c.mu.Lock()
 	}
-	return again
+	return again, woken
 }
 
-// sendWaiting sends one call that flush has placed, and reports whether the session's queue is full.
-func (c *Client) sendWaiting(cl *call, s *Session, now time.Duration) (full bool) {
+// sendWaiting queues one call that has been placed, and reports whether the session's queue is full, and whether the session is
+// to be flushed.
+func (c *Client) sendWaiting(cl *call, s *Session, now time.Duration) (full, wake bool) {
 	f := cl.frame(now)
 	wake, err := s.conn.Send(frameconn.Requests, &f, cl.late())
 	s.sending.Done()
-	if wake {
-		s.conn.Flush()
-	}
 	if cl.oneWay && err == nil {
 		cl.end(nil)
 		cl.release()
-		return false
+		return false, wake
 	}
 	c.mu.Lock()
 	slot := c.table.find(cl.id)
@@ -217,7 +226,7 @@ func (c *Client) sendWaiting(cl *call, s *Session, now time.Duration) (full bool
 		}
 	}
 	cl.release()
-	return full
+	return full, wake
 }
 
 func closedError() *Error { return fail(CodeCancelled, "").because(ErrClosed) }

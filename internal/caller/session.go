@@ -65,6 +65,9 @@ func newSession(p *path, address string) *Session {
 // run is the reader.
 func (s *Session) run() {
 	defer func() { // also when a handler of the server ends this goroutine
+		if p := recover(); p != nil {
+			panic(p) // nobody knows what is left locked
+		}
 		s.client.lost(s, s.conn.Cause())
 		close(s.ended)
 	}()
@@ -152,21 +155,26 @@ func (s *Session) Farewell(cause *wire.Error) wire.Frame {
 	return wire.Frame{Kind: wire.KindGoaway, Header: header}
 }
 
-// control sends a control frame. When the connection does not take it, it is ending.
+// control sends a control frame.
 func (s *Session) control(kind wire.Kind, m proto.Message) {
+	if s.queue(kind, m) {
+		s.conn.Flush()
+	}
+}
+
+// queue queues a control frame, and reports whether the caller is to flush. When the connection does not take it, it is ending.
+func (s *Session) queue(kind wire.Kind, m proto.Message) (wake bool) {
 	header, err := proto.Marshal(m)
 	if err != nil {
 		s.conn.Close(fmt.Errorf("caller: encode %s: %w", kind, err))
-		return
+		return false
 	}
 	f := wire.Frame{Kind: kind, Header: header}
-	wake, err := s.conn.Send(frameconn.Control, &f, false)
-	if wake {
-		s.conn.Flush()
-	}
+	wake, err = s.conn.Send(frameconn.Control, &f, false)
 	if errors.Is(err, frameconn.ErrFull) {
 		s.conn.Close(frameconn.ErrSlow)
 	}
+	return wake
 }
 
 // fits reports what the node would say to the call's size.

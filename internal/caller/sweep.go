@@ -87,29 +87,41 @@ func (c *Client) sweep() {
 	for _, cl := range vain {
 		cl.end(cl.answered)
 	}
+	var woken []*Session
 	for _, cl := range late {
 		why := wire.Expired
 		if cl.cancelled.Load() {
 			why = wire.Cancelled
 		}
-		if c.takeBack(cl, why) {
+		s := cl.session
+		taken, wake := c.takeBack(cl, why)
+		if wake {
+			woken = append(woken, s)
+		}
+		if taken {
 			cl.end(cl.spent())
 		} else {
 			cl.end(cl.lateEnd())
 		}
 	}
+	flushAll(woken)
 }
 
-// takeBack cancels what is left of a call that has been taken out of its slot, and reports whether it never left.
-func (c *Client) takeBack(cl *call, why wire.Code) bool {
-	taken, wake := cl.session.conn.Cancel(cl.id, why)
-	if wake {
-		cl.session.conn.Flush()
+// flushAll has sessions write what was queued.
+func flushAll(sessions []*Session) {
+	for _, s := range sessions {
+		s.conn.Flush()
 	}
+}
+
+// takeBack cancels what is left of a call that has been taken out of its slot, and reports whether it never left, and whether the
+// caller is to flush its session.
+func (c *Client) takeBack(cl *call, why wire.Code) (taken, wake bool) {
+	taken, wake = cl.session.conn.Cancel(cl.id, why)
 	if taken {
 		cl.attempts--
 	}
-	return taken
+	return taken, wake
 }
 
 // giveUp ends a call early: at once if it never left, else with what the nodes say about it, or CANCELLED_RUNNING

@@ -78,7 +78,7 @@ type Handler interface {
 	// BatchEnd is called by the reader when all that was read has been handed over, before it waits for more.
 	BatchEnd()
 	// Spent says that the writer took the request back because its budget was used up in the queue: it was not sent.
-	// Called from the writer's goroutine, without a lock held.
+	// Called by whoever writes, which may be who flushes: nobody flushes with a lock held that this wants.
 	Spent(callID uint64)
 	// Farewell returns the frame that tells the other side why its breach of the protocol ends the connection. A
 	// frame of kind 0 is not sent. Called by the reader, once at most.
@@ -118,9 +118,10 @@ type Conn struct {
 	queued   int   // bytes in all lanes and in the writer's hands
 	requests int   // bytes of the lane Requests among them
 	writer   writerState
-	batch    bool // the reader hands over what it read, and flushes when it is through
-	flushing bool // Shutdown was called
-	parting  bool // the farewell is the last frame: requests stay unsent, large messages unfinished
+	batch    bool          // the reader hands over what it read, and flushes when it is through
+	batchAt  time.Duration // since when
+	flushing bool          // Shutdown was called
+	parting  bool          // the farewell is the last frame: requests stay unsent, large messages unfinished
 	closed   bool
 	cause    error
 	pulse    *time.Timer // keepalive

@@ -32,7 +32,7 @@ func (c *Conn) finish(err error) error {
 		c.Shutdown(breach)
 	}
 	c.handler.BatchEnd() // who was told to flush for this reader does
-	c.endBatch()
+	c.EndBatch()
 	c.finishFlushing()
 	c.Close(err)
 	c.finishWriting()
@@ -75,7 +75,7 @@ func (c *Conn) read() error {
 		}
 		c.gather()
 		c.handler.BatchEnd()
-		c.endBatch()
+		c.EndBatch()
 		c.pause()
 		if err := c.fill(); err != nil {
 			return err
@@ -98,12 +98,13 @@ func (c *Conn) gather() {
 // beginBatch has all that is queued until endBatch go in one write.
 func (c *Conn) beginBatch() {
 	c.mu.Lock()
-	c.batch = true
+	c.batch, c.batchAt = true, c.in.now
 	c.mu.Unlock()
 }
 
-// endBatch writes what was queued in the batch.
-func (c *Conn) endBatch() {
+// EndBatch writes what was queued in the batch. It is for a Handler.Frame that is about to wait, for a lock or a computation, too:
+// what others queue on the connection does not wait with it.
+func (c *Conn) EndBatch() {
 	c.mu.Lock()
 	c.batch = false
 	c.mu.Unlock()
@@ -116,7 +117,7 @@ func (c *Conn) splitBatch() {
 	long := c.queued >= chunkSize || c.writer == wanted && c.clock.Now()-c.in.now >= fresh
 	c.mu.Unlock()
 	if long {
-		c.endBatch()
+		c.EndBatch()
 		c.beginBatch()
 	}
 }

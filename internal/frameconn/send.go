@@ -42,7 +42,7 @@ func (c *Conn) Send(l Lane, f *wire.Frame, runLate bool) (wake bool, err error) 
 			}
 		}
 		c.addLocked(l, size)
-		wake = c.wakeLocked()
+		wake = c.wakeLocked(now)
 	}
 	c.mu.Unlock()
 	if err != nil {
@@ -52,9 +52,10 @@ func (c *Conn) Send(l Lane, f *wire.Frame, runLate bool) (wake bool, err error) 
 }
 
 // timeLocked returns the time for a message that comes to a lane. To read a clock for each costs more than to copy a small one:
-// what is about to be written in one piece with others is as old as the first of them.
+// what is about to be written in one piece with others counts as old as the first of them. Not so requests, whose budgets their
+// own age is taken from, and not what comes while the reader hands over, which may take long.
 func (c *Conn) timeLocked(l Lane) time.Duration {
-	if waiting := c.lanes[l].chunks; c.writer == wanted && len(waiting) > 0 {
+	if waiting := c.lanes[l].chunks; l != Requests && c.writer == wanted && !c.batch && len(waiting) > 0 {
 		return waiting[len(waiting)-1].at
 	}
 	return c.clock.Now()
@@ -138,13 +139,19 @@ func (c *Conn) addLocked(l Lane, n int) {
 	}
 }
 
-// wakeLocked reports whether the caller has to see to it that the writer starts.
-func (c *Conn) wakeLocked() bool {
-	if c.writer != idle {
+// wakeLocked reports whether the caller has to see to it that the writer starts. Who comes to a batch that takes long does, for
+// all that was queued in it.
+func (c *Conn) wakeLocked(now time.Duration) bool {
+	if c.writer == writing || c.writer == unstarted {
 		return false
 	}
+	first := c.writer == idle
 	c.writer = wanted
-	return !c.batch
+	if c.batch && now-c.batchAt >= fresh {
+		c.batch = false
+		return true
+	}
+	return first && !c.batch
 }
 
 // Flush writes what is queued, as far as the kernel takes it at once; a goroutine writes the rest. It is for whom Send or
@@ -200,7 +207,7 @@ func (c *Conn) Cancel(callID uint64, why wire.Code) (takenBack, wake bool) {
 		return true, false
 	}
 	c.appendCancelLocked(callID, why)
-	return false, c.wakeLocked()
+	return false, c.wakeLocked(c.clock.Now())
 }
 
 func (c *Conn) appendCancelLocked(callID uint64, why wire.Code) {

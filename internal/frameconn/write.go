@@ -20,7 +20,7 @@ type writerState uint8
 const (
 	unstarted writerState = iota // Run will start the writer
 	idle                         // nothing is queued
-	wanted                       // somebody was told to Flush
+	wanted                       // somebody was told to Flush, or the reader will at its batch's end
 	writing                      // the writer runs
 )
 

@@ -100,7 +100,7 @@ func eventually(ctx context.Context, try func() error) error {
 	}
 }
 
-// loop keeps inFlight calls in flight, and measures those that begin and end in the window.
+// loop keeps inFlight calls in flight, and measures those that end in the window.
 func loop(ctx context.Context, calls []echo, inFlight int, body []byte, warm, window time.Duration) (figures, error) {
 	begin := time.Now().Add(warm)
 	end := begin.Add(window)
@@ -117,7 +117,7 @@ func loop(ctx context.Context, calls []echo, inFlight int, body []byte, warm, wi
 					return
 				}
 				from := now
-				if now = time.Now(); !from.Before(begin) && !now.After(end) {
+				if now = time.Now(); !now.Before(begin) && !now.After(end) {
 					took[i] = append(took[i], now.Sub(from))
 				}
 			}
@@ -136,6 +136,9 @@ func loop(ctx context.Context, calls []echo, inFlight int, body []byte, warm, wi
 		if err := h.RecordValue(int64(t)); err != nil {
 			return figures{}, err
 		}
+	}
+	if h.TotalCount() == 0 {
+		return figures{}, fmt.Errorf("no call ended in %v", window)
 	}
 	us := func(quantile float64) float64 { return float64(h.ValueAtQuantile(quantile)) / 1e3 }
 	return figures{float64(h.TotalCount()) / window.Seconds(), us(50), us(99), us(99.9)}, nil

@@ -47,7 +47,8 @@ func (t *beginning) String() string {
 // launch starts a program. stdout may be nil.
 func launch(name string, stdout io.Writer, path string, args ...string) (*process, error) {
 	p := &process{name: name, cmd: exec.Command(path, args...), ended: make(chan struct{})} //nolint:gosec,noctx // it is ours
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}                    // should this process be killed
+	// Ctrl-C is for this process, which stops the others in order; should it be killed, they end, too.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	p.cmd.Stdout, p.cmd.Stderr = stdout, &p.said
 	if stdout == nil {
 		p.cmd.Stdout = &p.said
@@ -87,14 +88,12 @@ func (p *process) stop() {
 	}
 }
 
+// kill ends a process at once.
+func (p *process) kill() { _ = p.cmd.Process.Kill() }
+
 // wait waits for the end of a process that ends by itself.
-func (p *process) wait(ctx context.Context) error {
-	select {
-	case <-p.ended:
-	case <-ctx.Done():
-		p.stop()
-		return ctx.Err()
-	}
+func (p *process) wait() error {
+	<-p.ended
 	if !p.cmd.ProcessState.Success() {
 		return fmt.Errorf("%s: %s: %s", p.name, p.cmd.ProcessState, p.said.String())
 	}

@@ -34,9 +34,12 @@ func profileMyself(role string) (stop func(), err error) {
 
 // profileNodes fetches a profile of the next second of each node of twohop from its operators' listener.
 func (b *bench) profileNodes(of *rig, r *result) {
+	if b.profiles == "" {
+		return
+	}
 	for i, admin := range of.admins {
+		name := fmt.Sprintf("%s-%s-%s-%d.pprof", of.brokers[i].name, r.point, r.contender.name, len(r.rounds))
 		go func() {
-			name := fmt.Sprintf("%s-%s-%s-%d.pprof", of.brokers[i].name, r.point, r.contender.name, len(r.rounds))
 			if err := fetch("http://"+admin+"/debug/pprof/profile?seconds=1", filepath.Join(b.profiles, name)); err != nil {
 				fmt.Fprintln(os.Stderr, "bench: no profile:", err)
 			}

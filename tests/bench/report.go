@@ -51,7 +51,7 @@ type line struct {
 	Failed string             `json:"failed,omitempty"`
 }
 
-// beside returns the ratios of a result to the contenders with as many hops, and to gRPC; nil for what was not measured.
+// besides returns the ratios of a result to the contenders with as many hops, and to gRPC; nil for what was not measured.
 func (all results) besides(r *result) (nats, grpc, floor *float64) {
 	to := func(name string) *float64 {
 		if ratio, ok := all.ratio(r.point, callsPerSecond, r.contender.name, name); ok {

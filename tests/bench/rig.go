@@ -13,7 +13,7 @@ type rig struct {
 	target   string // what the caller connects to
 	brokers  []*process
 	services []*process
-	admins   []string // the brokers' operators' listeners, when they are profiled
+	admins   []string // the operators' listeners of twohop's nodes
 	atRest   int      // bytes of memory of the first broker before the first call
 }
 
@@ -105,13 +105,11 @@ func buildTwohop(o *options, dir string, r *rig, nodes int) error {
 		return err
 	}
 	for i := range nodes {
-		admin := "off"
-		if o.profiles != "" {
-			if admin, err = freeAddress(); err != nil {
-				return err
-			}
-			r.admins = append(r.admins, admin)
+		admin, err := freeAddress()
+		if err != nil {
+			return err
 		}
+		r.admins = append(r.admins, admin)
 		config := fmt.Sprintf("node: n%d\nnumber: %d\nmesh: bench\nlisten: %s\nadmin:\n  listen: %q\n", i, i, listen[i], admin)
 		if nodes > 1 {
 			config += fmt.Sprintf("data_dir: data%d\npeers:\n  listen: %s\n  members_file: members.yaml\n", i, link[i])

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -95,9 +97,9 @@ func (b *bench) measure(ctx context.Context, p point) error {
 			turn = append(turn, &result{contender: c, point: p})
 		}
 	}
-	for i := range b.rounds {
-		for j := range turn {
-			r := turn[(i+j)%len(turn)]
+	for range b.rounds {
+		for _, i := range rand.Perm(len(turn)) {
+			r := turn[i]
 			if r.failed != nil {
 				continue
 			}
@@ -134,6 +136,13 @@ func (b *bench) round(ctx context.Context, rig *rig, r *result) error {
 		<-caller.ended
 		_ = says.Close()
 	}()
+	// A caller whose broker has gone may wait for ever.
+	patience, enough := context.WithTimeout(ctx, b.warm+b.window+30*time.Second)
+	defer enough()
+	defer context.AfterFunc(patience, func() {
+		_ = said.Close()
+		caller.kill()
+	})()
 	processes := rig.processes()
 	processes[caller.name] = caller
 	var begin, end map[string]float64
@@ -151,12 +160,13 @@ func (b *bench) round(ctx context.Context, rig *rig, r *result) error {
 			_ = caller.stdin.Close()
 		}
 		if err != nil {
-			caller.stop()
+			_ = said.Close()
+			caller.kill()
 			return err
 		}
 	}
-	if err := caller.wait(ctx); err != nil {
-		return err
+	if err := caller.wait(); err != nil {
+		return errors.Join(patience.Err(), err)
 	}
 	measured := round{f, map[string]float64{}}
 	for name := range maps.Keys(processes) {
@@ -218,8 +228,18 @@ func (b *bench) idle(ctx context.Context, name string) error {
 		return err
 	}
 	defer first.stop()
+	patience, enough := context.WithTimeout(ctx, 5*time.Minute)
+	defer enough()
+	defer context.AfterFunc(patience, func() { _ = said.CloseWithError(errors.New("it took too long")) })()
+	failed := func(p *process) {
+		<-p.ended
+		_ = says.CloseWithError(fmt.Errorf("%s ended: %s", p.name, p.said.String()))
+	}
+	go failed(first)
 	lines := bufio.NewScanner(said)
-	lines.Scan()
+	if !lines.Scan() {
+		return lines.Err()
+	}
 	time.Sleep(time.Second)
 	before := memoryOf(r)
 	many, err := playing("idle", says, "idle", peer, r.target, fmt.Sprint(b.options.idle))
@@ -227,10 +247,7 @@ func (b *bench) idle(ctx context.Context, name string) error {
 		return err
 	}
 	defer many.stop()
-	go func() {
-		<-many.ended
-		_ = says.CloseWithError(fmt.Errorf("it ended: %s", many.said.String()))
-	}()
+	go failed(many)
 	if !lines.Scan() {
 		return lines.Err()
 	}

@@ -44,6 +44,7 @@ type taken struct {
 func (l *link) replicate(f *wire.Frame) (t taken, err error) {
 	p, m := l.peers, l.member
 	if !l.up || f.Kind == wire.KindSnapshot || f.Kind == wire.KindDelta {
+		l.conn.EndBatch() // it may take a while
 		p.routing.Lock()
 		defer p.routing.Unlock()
 	}
@@ -86,6 +87,7 @@ func (l *link) takeGoodbye(f *wire.Frame) error {
 	p, m := l.peers, l.member
 	cause := fmt.Errorf("%w: %s", errGoodbye, said(g.GetReason()))
 	drain := min(time.Duration(g.GetDrainMs())*time.Millisecond, p.opts.Drain)
+	l.conn.EndBatch() // it may take a while
 	p.routing.Lock()
 	p.mu.Lock()
 	was := l.leaveLocked(drain+goodbyeGrace, cause)

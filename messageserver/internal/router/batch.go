@@ -23,7 +23,8 @@ type Batch struct {
 	answer  Answer
 }
 
-// Wake notes that f wants Flush. A connection asks once until it has been flushed, so no entry stands twice.
+// Wake notes that f wants Flush. A second Flush does nothing, so it does no harm that an entry may stand twice: a connection's own
+// reader may have flushed it meanwhile.
 func (b *Batch) Wake(f Flusher) { b.wake = append(b.wake, f) }
 
 // Flush wakes all that asked.

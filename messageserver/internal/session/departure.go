@@ -29,7 +29,7 @@ func (c *session) leave(why *wire.Error) bool {
 	}
 	f := c.goawayFrame(why)
 	if wake, err := c.conn.Send(frameconn.Control, &f, false); err == nil && wake {
-		c.conn.Flush()
+		go c.conn.Flush() // whoever replaces a session may hold locks
 	}
 	c.room.opts.Router.Drain(c.number)
 	return true
