@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/twohop/twohop/proto/wire"
 )
@@ -134,5 +135,65 @@ func TestALongBatchIsSplit(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// A batch that takes long holds up nobody: who comes to it writes all that was queued in it.
+func TestWhoComesToALongBatchFlushes(t *testing.T) {
+	a, b := tcpSides(t)
+	answers := []wire.Frame{response(1, 10), response(2, 10), response(3, 10)}
+	b.onFrame = func(*wire.Frame) error {
+		send := func(f *wire.Frame) (wake bool) {
+			wake, err := b.conn.Send(Answers, f, false)
+			if err != nil {
+				t.Error(err)
+			}
+			return wake
+		}
+		if send(&answers[0]) {
+			t.Error("who came at the batch's beginning is to flush")
+		}
+		b.conn.mu.Lock()
+		b.conn.batchAt -= fresh
+		b.conn.mu.Unlock()
+		if !send(&answers[1]) {
+			t.Fatal("who came later is not to flush")
+		}
+		before := b.conn.Stats().Writes
+		b.conn.Flush()
+		if writes := b.conn.Stats().Writes - before; writes != 1 {
+			t.Errorf("%d writes, want 1 of both answers", writes)
+		}
+		send(&answers[2])
+		return nil
+	}
+	a.run()
+	b.run()
+	a.send(request(1, 0))
+	a.wantSame(answers...)
+}
+
+// What comes to a chunk that has been waiting is as old as it is itself where its budget depends on it.
+func TestRequestsOfOneChunkHaveTheirOwnAge(t *testing.T) {
+	x, _ := tcpPair(t)
+	c := New(x, Options{Accepts: true})
+	c.mu.Lock()
+	c.writer = idle
+	c.mu.Unlock()
+	first, second := request(1, 0), request(2, 0)
+	if _, err := c.Send(Requests, &first, false); err != nil {
+		t.Fatal(err)
+	}
+	const waited = 300 * time.Millisecond
+	c.mu.Lock()
+	ch := c.lanes[Requests].chunks[0]
+	ch.at -= waited
+	ch.records[0].at -= waited
+	c.mu.Unlock()
+	if _, err := c.Send(Requests, &second, false); err != nil {
+		t.Fatal(err)
+	}
+	if between := ch.records[1].at - ch.records[0].at; len(ch.records) != 2 || between < waited {
+		t.Errorf("%d requests, %v between them; want 2 and %v at least", len(ch.records), between, waited)
 	}
 }
