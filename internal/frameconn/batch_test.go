@@ -157,7 +157,7 @@ func TestWhoComesToALongBatchFlushes(t *testing.T) {
 		b.conn.batchAt -= fresh
 		b.conn.mu.Unlock()
 		if !send(&answers[1]) {
-			t.Fatal("who came later is not to flush")
+			t.Error("who came later is not to flush")
 		}
 		before := b.conn.Stats().Writes
 		b.conn.Flush()
