@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -190,10 +191,8 @@ func (r *relay) answer(touched []*framed, slot uint64, body []byte) []*framed {
 
 // touch notes that a connection has something to write.
 func touch(touched []*framed, c *framed) []*framed {
-	for _, t := range touched {
-		if t == c {
-			return touched
-		}
+	if slices.Contains(touched, c) {
+		return touched
 	}
 	return append(touched, c)
 }

@@ -46,7 +46,7 @@ func (t *beginning) String() string {
 
 // launch starts a program. stdout may be nil.
 func launch(name string, stdout io.Writer, path string, args ...string) (*process, error) {
-	p := &process{name: name, cmd: exec.Command(path, args...), ended: make(chan struct{})} //nolint:gosec,noctx // it is ours
+	p := &process{name: name, cmd: exec.Command(path, args...), ended: make(chan struct{})}
 	// Ctrl-C is for this process, which stops the others in order; should it be killed, they end, too.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	p.cmd.Stdout, p.cmd.Stderr = stdout, &p.said

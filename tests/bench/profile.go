@@ -49,7 +49,7 @@ func (b *bench) profileNodes(of *rig, r *result) {
 
 func fetch(url, path string) error {
 	client := http.Client{Timeout: 10 * time.Second}
-	answer, err := client.Get(url) //nolint:noctx // the timeout ends it
+	answer, err := client.Get(url)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func fetch(url, path string) error {
 	if answer.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s: %s", url, answer.Status)
 	}
-	f, err := os.Create(path) //nolint:gosec // the user named the folder
+	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}

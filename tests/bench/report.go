@@ -32,7 +32,9 @@ func newReport(asJSON bool) *report { return &report{json: asJSON, out: os.Stdou
 
 // object prints one line of JSON.
 func (r *report) object(v any) {
-	_ = json.NewEncoder(r.out).Encode(v)
+	if err := json.NewEncoder(r.out).Encode(v); err != nil {
+		panic(err) // of a figure that is no number
+	}
 }
 
 // line is one result as JSON. Ratios are left out where the other one was not measured.

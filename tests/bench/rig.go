@@ -94,14 +94,15 @@ func buildTwohop(o *options, dir string, r *rig, nodes int) error {
 	if err != nil {
 		return err
 	}
-	members := "members:\n"
+	var members strings.Builder
+	members.WriteString("members:\n")
 	for i, at := range link {
-		members += fmt.Sprintf("  - node: n%d\n    number: %d\n    address: %s\n", i, i, at)
+		fmt.Fprintf(&members, "  - node: n%d\n    number: %d\n    address: %s\n", i, i, at)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "members.yaml"), []byte(members), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "members.yaml"), []byte(members.String()), 0o600); err != nil {
 		return err
 	}
 	for i := range nodes {
