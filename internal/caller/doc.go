@@ -6,8 +6,7 @@
 // A Client has paths: a caller one, a server two or more. Each is a goroutine that keeps one session open: choose an address,
 // dial, log in, serve, and after a failure try another address. A Session is one connection; its reader is a goroutine, too.
 // The goroutine that makes a call encodes it, queues its frame and mostly writes it, with those of others; it waits for the end and
-// decodes the answer. Deadlines are swept
-// by one timer per client, which runs only while there are calls.
+// decodes the answer. Deadlines are swept by one timer per client, which runs only while there are calls.
 //
 // # The states of a session
 //

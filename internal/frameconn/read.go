@@ -95,7 +95,7 @@ func (c *Conn) gather() {
 	c.frames = 0
 }
 
-// beginBatch has all that is queued until endBatch go in one write.
+// beginBatch has all that is queued until EndBatch go in one write.
 func (c *Conn) beginBatch() {
 	c.mu.Lock()
 	c.batch, c.batchAt = true, c.in.now

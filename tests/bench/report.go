@@ -11,10 +11,9 @@ import (
 
 // report prints what was measured as soon as it is.
 type report struct {
-	json bool
-	out  io.Writer
-	// Of memory: what goals want.
-	met []judged
+	json        bool
+	out         io.Writer
+	memoryGoals []judged
 }
 
 // judged is a goal and what was reached.
@@ -119,7 +118,7 @@ func (r *report) memory(name, when string, bytes, conns int) {
 		each, unit, most = each/float64(conns), "B per connection", mostPerIdle
 	}
 	if name == twohop1 {
-		r.met = append(r.met, judge("memory "+when+", "+unit, each, most, most, false))
+		r.memoryGoals = append(r.memoryGoals, judge("memory "+when+", "+unit, each, most, most, false))
 	}
 	if r.json {
 		r.object(map[string]any{"peer": name, "memory": when, "connections": conns, "bytes": bytes})
@@ -145,7 +144,7 @@ func (r *report) goals(all results) {
 			judges = append(judges, judge(fmt.Sprintf("%s %s: %s vs %s", g.point, g.name, g.contender, g.beside), is, g.must, g.aim, g.least))
 		}
 	}
-	judges = slices.Concat(judges, r.met)
+	judges = slices.Concat(judges, r.memoryGoals)
 	if r.json {
 		for _, j := range judges {
 			r.object(j)

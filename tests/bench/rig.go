@@ -9,7 +9,6 @@ import (
 
 // rig is the processes that carry a contender's calls: brokers and services.
 type rig struct {
-	name     string
 	target   string // what the caller connects to
 	brokers  []*process
 	services []*process

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -85,7 +84,7 @@ func (b *bench) rig(ctx context.Context, name string) (*rig, error) {
 }
 
 func (b *bench) newRig(name string) (*rig, error) {
-	r := &rig{name: name}
+	r := new(rig)
 	return r, rigs[name](&b.options, filepath.Join(b.dir, name), r)
 }
 
@@ -169,7 +168,7 @@ func (b *bench) round(ctx context.Context, rig *rig, r *result) error {
 		return errors.Join(patience.Err(), err)
 	}
 	measured := round{f, map[string]float64{}}
-	for name := range maps.Keys(processes) {
+	for name := range processes {
 		measured.cpu[name] = (end[name] - begin[name]) * 100_000 / (f.CallsPerSecond * b.window.Seconds())
 	}
 	r.rounds = append(r.rounds, measured)

@@ -51,7 +51,7 @@ func (c *session) takeRequest(f *wire.Frame) error {
 
 // wallClock returns when this batch was read, in Unix µs. It is read once per batch.
 func (c *session) wallClock() uint64 {
-	if now := c.conn.Now(); c.wallAt != now || c.wall == 0 {
+	if now := c.conn.Now(); c.wallAt != now {
 		c.wall, c.wallAt = uint64(time.Now().UnixMicro()), now
 	}
 	return c.wall
