@@ -20,6 +20,7 @@ type Call struct {
 	Instance string
 
 	// How the call is to be treated.
+	OneWay     bool // no answer is awaited: it cannot be held
 	Idempotent bool // the caller says that running it twice does no harm
 	Critical   Criticality
 	Attempt    uint8         // as it arrived: above 0, somebody before this node has retried
