@@ -13,11 +13,10 @@ type Call struct {
 	CallerInstance string     // instance of that module
 	CallerIP       netip.Addr // the zero Addr for a unix socket
 
-	// Whom the caller names. Group and Instance are empty where it left the choice to the mesh.
-	Module   string
-	Method   string
-	Group    string
-	Instance string
+	// Whom the caller names. Group is empty where it left the choice to the mesh.
+	Module string
+	Method string
+	Group  string
 
 	// How the call is to be treated.
 	OneWay     bool // no answer is awaited: it cannot be held

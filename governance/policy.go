@@ -29,8 +29,10 @@ type Verdict struct {
 	// longer than the call's budget.
 	Wait time.Duration
 
-	// Fallback is the body that answers a refused call in place of an empty one (DEGRADED). The receiver must not change it.
-	Fallback []byte
+	// Fallback is the body that answers a refused call in place of an empty one (DEGRADED), and FallbackType its content type.
+	// The receiver must not change it.
+	Fallback     []byte
+	FallbackType string
 }
 
 // Admitted reports whether the call may enter.

@@ -265,7 +265,7 @@ func TestAppendIsCanonical(t *testing.T) {
 func TestRefusalIsReadBack(t *testing.T) {
 	long := strings.Repeat("é", 1000)
 	h := wire.AppendRefusal(nil, &wire.Refusal{
-		Message: long, Node: "n1", Hop: 2, RuleID: "r1", RuleVersion: 0, RetryAfterMS: 100,
+		Message: long, Node: "n1", Hop: 2, RuleID: "r1", RuleVersion: 0, RetryAfterMS: 100, ContentType: "application/json",
 		Try: strings.Split("a b c d e f g h i j", " "),
 	})
 	var m pb.ResponseHeader
@@ -273,7 +273,7 @@ func TestRefusalIsReadBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &pb.ResponseHeader{
-		Message: long[:wire.MaxText], Node: "n1", Hop: 2, RuleId: "r1", RetryAfterMs: 100, Try: strings.Split("a b c d e f g h", " "),
+		Message: long[:wire.MaxText], Node: "n1", Hop: 2, RuleId: "r1", RetryAfterMs: 100, ContentType: "application/json", Try: strings.Split("a b c d e f g h", " "),
 	}
 	if !proto.Equal(&m, want) {
 		t.Errorf("\n got %v\nwant %v", &m, want)

@@ -121,6 +121,7 @@ type Refusal struct {
 	RuleID       string
 	RuleVersion  uint64
 	RetryAfterMS uint32
+	ContentType  string   // of the body, if there is one
 	Try          []string // at most MaxTry are written
 }
 
@@ -128,6 +129,9 @@ type Refusal struct {
 func AppendRefusal(dst []byte, r *Refusal) []byte {
 	if r.Message != "" {
 		dst = appendString(dst, fieldMessage, cutText(r.Message))
+	}
+	if r.ContentType != "" {
+		dst = appendString(dst, fieldResponseContentType, r.ContentType)
 	}
 	dst = appendUint(dst, fieldRetryAfterMS, r.RetryAfterMS)
 	if r.Node != "" {

@@ -39,7 +39,7 @@ func (r *Router) choose(b *Batch, c *Call) (*entry, *path) {
 		case s == nil:
 			return nil, nil
 		default:
-			c.picker = s.picker(c.Request.Balance)
+			c.picker = s.picker(c.balance())
 			i := c.picker.Pick(b.Now, governance.Choice{HashKey: c.Request.HashKey, Tried: c.tried[:c.ntried]})
 			if i == nil {
 				return nil, nil
@@ -54,6 +54,19 @@ func (r *Router) choose(b *Batch, c *Call) (*entry, *path) {
 		c.done(b, e, governance.Local) // it was tried under another name, or as another process
 	}
 	return nil, nil
+}
+
+// balance returns how an instance is chosen: as the caller asks, else as rules say. A rule for hash has no effect on calls
+// without a key, which would all go to one instance.
+func (c *Call) balance() wire.Balance {
+	if c.Request.Balance != 0 {
+		return c.Request.Balance
+	}
+	by := wire.Balance(c.settings().Balance)
+	if by == wire.BalanceHash && len(c.Request.HashKey) == 0 {
+		return 0
+	}
+	return by
 }
 
 // way returns the first path of an instance that the call has not tried and whose session has the method, or nil.
@@ -195,6 +208,7 @@ func (r *Router) send(b *Batch, c *Call, e *entry, p *path, left time.Duration) 
 	c.entry, c.path = e, p
 	c.starts++
 	c.offers++
+	c.account.meter.Started()
 	if p.claim.home != nil {
 		r.counters.OneHop.Add(1)
 	} else {

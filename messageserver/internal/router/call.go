@@ -2,12 +2,12 @@ package router
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/twohop/twohop/governance"
-	"github.com/twohop/twohop/governance/retry"
 	"github.com/twohop/twohop/proto/wire"
 )
 
@@ -60,8 +60,11 @@ type Call struct {
 	Budget  time.Duration // what the caller gave, 0 = none
 	Attempt uint8         // as it arrived
 	Caller  *Caller       // who calls; at the ingress only
-	Stamp   []byte        // wire.AppendInvoker of the caller's session; not in transit
-	Request wire.Request  // the walked header; aliases what Keep copied, or what Borrow was given
+	// Instance and From are the caller's, for policies; at the ingress only. From is the zero Addr for a unix socket.
+	Instance string
+	From     netip.Addr
+	Stamp    []byte       // wire.AppendInvoker of the caller's session; not in transit
+	Request  wire.Request // the walked header; aliases what Keep copied, or what Borrow was given
 
 	// Owned by whoever has the turn.
 	header   []byte // kept header with stamps; its last 8 bytes are the target
@@ -86,11 +89,15 @@ type Call struct {
 	nhad     int
 	reroutes int
 	retries  int
-	starts   int // attempts that were sent
-	budget   *retry.Budget
-	denied   bool      // a retry was, for want of budget
-	unknown  wire.Code // of an earlier attempt that may have run
-	lost     []byte    // encoded Receivers of those attempts
+	starts   int                // attempts that were sent
+	account  *account           // at the ingress: what the caller has at the method
+	regime   *governance.Regime // at the ingress: what rules say, nil if nothing
+	facts    governance.Call    // what its policies were told
+	admitted bool               // they want to hear how it ends
+	held     bool               // a rate limit lets it start later
+	denied   bool               // a retry was, for want of budget
+	unknown  wire.Code          // of an earlier attempt that may have run
+	lost     []byte             // encoded Receivers of those attempts
 	timer    timer
 
 	// Guarded by mu.
@@ -222,7 +229,8 @@ func (c *Call) reset() {
 	c.phase, c.why = idle, 0
 	c.entry, c.path, c.target, c.slotID = nil, nil, nil, 0
 	c.mu.Unlock()
-	c.Origin, c.Caller, c.Stamp, c.method, c.picker, c.budget = nil, nil, nil, nil, nil, nil
+	c.Origin, c.Caller, c.Stamp, c.method, c.picker = nil, nil, nil, nil, nil
+	c.account, c.regime, c.held = nil, nil, false
 	c.local, c.home, c.asked, c.again = nil, nil, false, nil
 	c.Request = wire.Request{}
 	c.header, c.body, c.kept, c.keptSize = nil, nil, false, 0

@@ -1,10 +1,6 @@
 package router
 
-import (
-	"sync"
-
-	"github.com/twohop/twohop/governance/retry"
-)
+import "github.com/twohop/twohop/governance/retry"
 
 // Caller is a module that calls: what all its sessions on this node have in common. Safe for concurrent use.
 type Caller struct {
@@ -14,21 +10,7 @@ type Caller struct {
 	// Guarded by Router.mu.
 	sessions int
 
-	// Guarded by mu.
-	mu      sync.Mutex
-	budgets map[string]*retry.Budget // by the module called
-}
-
-// budget returns what the caller may spend on retries at a module.
-func (c *Caller) budget(module string) *retry.Budget {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	b := c.budgets[module]
-	if b == nil {
-		b = new(retry.Budget)
-		c.budgets[module] = b
-	}
-	return b
+	accounts accounts
 }
 
 // OpenCaller returns the Caller of a module, for one more session.
@@ -37,7 +19,9 @@ func (r *Router) OpenCaller(module string) *Caller {
 	defer r.mu.Unlock()
 	c := r.callers[module]
 	if c == nil {
-		c = &Caller{Module: module, budgets: make(map[string]*retry.Budget)}
+		c = &Caller{Module: module, accounts: accounts{
+			all: make(map[accountKey]*account), budgets: make(map[string]*retry.Budget),
+		}}
 		r.callers[module] = c
 	}
 	c.sessions++

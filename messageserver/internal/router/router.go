@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -20,6 +21,13 @@ type Options struct {
 	MaxKept        int64         // bytes of requests kept for another attempt; default 256 MiB
 	Retry          retry.Options
 
+	// Governor has the rules that calls are admitted by. Default: none.
+	Governor governance.Governor
+	// Meters count calls. Default: nothing is counted but Counters.
+	Meters governance.Meters
+	// Refusals keeps what rules refuse. Default: nothing is kept.
+	Refusals governance.Refusals
+
 	// Changed is called when Changes has something, from any goroutine and without a lock held. It must not block.
 	Changed func()
 	// Try chooses, of all nodes, those that a caller may try whose call fits instances of the owners only, to none of which this
@@ -33,6 +41,15 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Try == nil {
 		o.Try = func([]string) []string { return nil }
+	}
+	if o.Governor == nil {
+		o.Governor = unruled{}
+	}
+	if o.Meters == nil {
+		o.Meters = unmetered{}
+	}
+	if o.Refusals == nil {
+		o.Refusals = unnoted{}
 	}
 	if o.Unheard == nil {
 		o.Unheard = func() []string { return nil }
@@ -159,8 +176,14 @@ func (r *Router) Submit(b *Batch, c *Call, receivedAt uint64) {
 	c.mu.Lock()
 	c.phase = routing
 	c.mu.Unlock()
+	c.account = r.account(b.Now, c.Caller, &c.Request)
+	verdict := r.admit(b, c)
 	if r.inFlight.Add(1)+r.local.inFlight.Load() > int64(r.opts.MaxInFlight) {
 		r.refuse(b, c, wire.Overloaded, "the node has too many calls in flight")
+		return
+	}
+	if !verdict.Admitted() {
+		r.refuseByRule(b, c, &verdict)
 		return
 	}
 	r.keep(c)
@@ -172,16 +195,30 @@ func (r *Router) Submit(b *Batch, c *Call, receivedAt uint64) {
 		return
 	}
 	c.method = meth
-	c.runLate = meth.contract.RunLate || c.Request.Options&wire.RunLate != 0
-	c.deadline = c.Arrived + r.budget(c.Budget, meth)
+	c.runLate = c.mayRunLate()
+	c.deadline = c.Arrived + r.budget(c)
 	if c.Request.Options&wire.Idempotent != 0 && !meth.contract.Idempotent {
 		r.refuse(b, c, wire.BadOption, "idempotent is set, and the contract of the method does not say so")
 		return
 	}
-	c.budget = c.Caller.budget(meth.module.name)
-	r.retry.Deposit(c.budget)
+	r.retry.Deposit(c.account.budget)
+	if verdict.Wait > 0 {
+		r.hold(b, c, verdict.Wait)
+		return
+	}
 	r.wheel.arm(&c.timer, c.life, c.deadline)
-	r.attempt(b, c, wire.NoInstance, "no instance that has the method and fits the address can be chosen")
+	r.attempt(b, c, wire.NoInstance, noneFits)
+}
+
+// mayRunLate reports whether a call is sent on when its budget is spent.
+func (c *Call) mayRunLate() bool {
+	switch c.settings().Late {
+	case governance.LateDiscard:
+		return false
+	case governance.LateRun:
+		return true
+	}
+	return c.method.contract.RunLate || c.Request.Options&wire.RunLate != 0
 }
 
 // keep accounts for the memory of a request that is kept, or lets go of it where there is no room.
@@ -197,14 +234,15 @@ func (r *Router) keep(c *Call) {
 }
 
 // budget is the time that a call has: what its caller gave, else what the contract says, else the node's default.
-func (r *Router) budget(given time.Duration, m *method) time.Duration {
-	if given > 0 {
-		return given
+func (r *Router) budget(c *Call) time.Duration {
+	budget, set := c.Budget, c.settings()
+	if budget <= 0 {
+		budget = cmp.Or(set.DefaultTimeout, time.Duration(c.method.contract.DefaultTimeoutMS)*time.Millisecond, r.opts.DefaultTimeout)
 	}
-	if ms := m.contract.DefaultTimeoutMS; ms > 0 {
-		return time.Duration(ms) * time.Millisecond
+	if set.MaxTimeout > 0 {
+		budget = min(budget, set.MaxTimeout)
 	}
-	return r.opts.DefaultTimeout
+	return budget
 }
 
 // lookup finds the method that a request names.
@@ -255,18 +293,23 @@ func (r *Router) OneWay(b *Batch, c *Call, receivedAt uint64) {
 	} else {
 		r.counters.OneWay.Add(1)
 	}
+	c.leave(b.Now, code)
 	r.Drop(c)
 }
 
 func (r *Router) oneWay(b *Batch, c *Call, receivedAt uint64) wire.Code {
+	c.account = r.account(b.Now, c.Caller, &c.Request)
+	if v := r.admit(b, c); !v.Admitted() {
+		return wire.Code(v.Code)
+	}
 	meth, code, _ := r.lookup(&c.Request)
 	if code != wire.OK {
 		return code
 	}
 	c.method = meth
 	c.stamp(receivedAt)
-	c.runLate = meth.contract.RunLate || c.Request.Options&wire.RunLate != 0
-	c.deadline = c.Arrived + r.budget(c.Budget, meth)
+	c.runLate = c.mayRunLate()
+	c.deadline = c.Arrived + r.budget(c)
 	left := c.deadline - b.Now
 	if left <= 0 && !c.runLate {
 		return wire.Expired
@@ -284,6 +327,7 @@ func (r *Router) oneWay(b *Batch, c *Call, receivedAt uint64) wire.Code {
 		err := p.via.Send(b, &b.frame, c.runLate)
 		c.done(b, e, governance.Local) // nothing will ever be heard of it
 		if err == nil {
+			c.account.meter.Started()
 			return wire.OK
 		}
 		code = wire.Overloaded

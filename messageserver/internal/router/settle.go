@@ -66,7 +66,7 @@ func (r *Router) next(b *Batch, c *Call, e *End, why wire.Code) (retry.Action, t
 	f := retry.Facts{
 		Reroutes:    c.reroutes,
 		Retries:     c.retries,
-		MaxAttempts: int(c.Request.MaxAttempts),
+		MaxAttempts: c.maxAttempts(),
 		Arrived:     c.Attempt,
 		Idempotent:  c.Request.Options&wire.Idempotent != 0 && c.path.claim.reg.Methods.ByName[c.method.name].Idempotent,
 		Remaining:   c.deadline - b.Now,
@@ -83,12 +83,21 @@ func (r *Router) next(b *Batch, c *Call, e *End, why wire.Code) (retry.Action, t
 	if f.End == retry.Final || f.End != retry.MayHaveRun && !r.another(c, f.End == retry.NotStarted) {
 		return retry.GiveUp, 0
 	}
-	action, wait := r.retry.Next(c.budget, f, random())
-	if action == retry.GiveUp && f.End == retry.MayHaveRun && f.Idempotent && r.retry.Tokens(c.budget) < 1 {
+	action, wait := r.retry.Next(c.account.budget, f, random())
+	if action == retry.GiveUp && f.End == retry.MayHaveRun && f.Idempotent && r.retry.Tokens(c.account.budget) < 1 {
 		c.denied = true
 		r.counters.RetriesDenied.Add(1)
 	}
 	return action, wait
+}
+
+// maxAttempts returns how often a call may be started, by its caller and by the rules; 0 is as often as the node allows.
+func (c *Call) maxAttempts() int {
+	asked, most := int(c.Request.MaxAttempts), c.settings().MaxAttempts
+	if asked == 0 || most > 0 && most < asked {
+		return most
+	}
+	return asked
 }
 
 // another reports whether there is somebody to reroute a call to, by the table as it is now: that an attempt was not
@@ -179,6 +188,10 @@ func (r *Router) due(b *Batch, c *Call, life uint64) {
 	case phase == waiting:
 		c.phase = routing
 		c.mu.Unlock()
+		if c.held {
+			r.start(b, c)
+			return
+		}
 		r.again(b, c)
 	case phase == interrupted, phase == underWay && c.runLate:
 		// Nobody can say any more: the turn is taken from the attempt.
@@ -360,6 +373,7 @@ func (r *Router) finish(b *Batch, c *Call) {
 		r.counters.Settled[a.Code.Class()].Add(1)
 		r.counters.Codes[a.Code].Add(1)
 	}
+	c.leave(b.Now, a.Code)
 	r.kept.Add(-c.keptSize)
 	r.inFlight.Add(-1)
 	c.Origin.Answer(b, c, a)

@@ -23,6 +23,7 @@ func (c *session) takeRequest(f *wire.Frame) error {
 	o := &c.room.opts
 	call := o.Router.Call()
 	call.Origin, call.Caller, call.Stamp = c, c.caller, c.stamp
+	call.Instance, call.From = c.login.GetInstance(), c.from.ip
 	call.ID = f.CallID
 	call.Arrived = c.conn.Arrived()
 	call.Budget = time.Duration(f.BudgetMS) * time.Millisecond
