@@ -28,6 +28,10 @@ type Options struct {
 
 	// Dial opens a connection to a member's address. Default TCP; names are resolved anew each time.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// Rules returns which rules are in force at this node, for heartbeats. It takes no lock. Default: none are.
+	Rules func() Rules
+	// RulesHeard is called with what another node's heartbeat says of its rules, from any goroutine. It must not block.
+	RulesHeard func(node string, rules Rules)
 	// NodesChanged is called when Nodes returns something else than before, from any goroutine. It must not block.
 	NodesChanged func()
 
@@ -40,6 +44,12 @@ type Options struct {
 	Coalesce    time.Duration // changes of the registry are gathered for so long; default 10 ms
 	Queue       int           // bytes waiting for a peer; default 64 MiB
 	MaxMessage  int           // bytes of header and body over all parts; default 16 MiB + 4 KiB
+}
+
+// Rules names a document of rules. Hash is hex.
+type Rules struct {
+	Epoch, Version uint64
+	Hash           string
 }
 
 // Member is one node of the mesh, as the list has it.
@@ -76,6 +86,12 @@ func (o Options) withDefaults() Options {
 			var d net.Dialer
 			return d.DialContext(ctx, "tcp", address)
 		}
+	}
+	if o.Rules == nil {
+		o.Rules = func() Rules { return Rules{} }
+	}
+	if o.RulesHeard == nil {
+		o.RulesHeard = func(string, Rules) {}
 	}
 	if o.NodesChanged == nil {
 		o.NodesChanged = func() {}

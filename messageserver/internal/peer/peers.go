@@ -105,6 +105,10 @@ func newDirectory(secret string) (*scram.Directory, error) {
 // Changed says that sessions of this node have changed. It does not block.
 func (p *Peers) Changed() { signal(p.changed) }
 
+// RulesChanged says that Options.Rules returns something else than before: the other nodes are told at once. It does not
+// block.
+func (p *Peers) RulesChanged() { signal(p.poke) }
+
 func signal(slot chan struct{}) {
 	select {
 	case slot <- struct{}{}:

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -28,15 +29,19 @@ func (l *link) takeRegistry(f *wire.Frame) error {
 	if t.more {
 		signal(p.poke)
 	}
+	if t.rules != nil {
+		p.opts.RulesHeard(l.member.name, *t.rules)
+	}
 	return nil
 }
 
 // taken is what a frame of the registry led to.
 type taken struct {
 	registry.Result
-	up      bool // the link is, since this frame
-	entries int  // in the view
-	more    bool // there is something to send
+	up      bool   // the link is, since this frame
+	entries int    // in the view
+	more    bool   // there is something to send
+	rules   *Rules // that are in force at the other node, where it was a heartbeat
 }
 
 // replicate has the view and the router learn a frame in one order: routing is held over both. What cannot lead to anything
@@ -60,6 +65,10 @@ func (l *link) replicate(f *wire.Frame) (t taken, err error) {
 	if t.up {
 		l.up = true
 		m.becomeLocked(StateUp, nil)
+	}
+	if err == nil && f.Kind == wire.KindHeartbeat {
+		heard := l.exchange.Heard()
+		t.rules = &Rules{heard.RulesEpoch, heard.RulesVersion, hex.EncodeToString(heard.RulesHash)}
 	}
 	t.more, t.entries = t.up || l.exchange.Pending(), m.view.Count()
 	p.mu.Unlock()
@@ -157,13 +166,13 @@ type outgoing struct {
 
 // turn makes a version of what has changed, and gives every link what is due. It returns when the next one is.
 func (p *Peers) turn() time.Duration {
-	changes := p.opts.Router.Changes()
+	changes, rules := p.opts.Router.Changes(), p.opts.Rules()
 	now := p.now()
 	next := tick
 	p.mu.Lock()
 	p.own.Apply(changes)
 	p.health.Tick(now)
-	info := p.infoLocked()
+	info := p.infoLocked(rules)
 	var out []outgoing
 	for _, m := range p.members {
 		if m.link != nil && m.link.exchange != nil {
@@ -217,8 +226,11 @@ func (l *link) outgoingLocked(now time.Duration, info registry.Info) outgoing {
 }
 
 // infoLocked is what this node says of itself in its heartbeats.
-func (p *Peers) infoLocked() registry.Info {
-	info := registry.Info{MembershipHash: p.hash, LateMS: p.health.LateMS()}
+func (p *Peers) infoLocked(rules Rules) registry.Info {
+	hash, _ := hex.DecodeString(rules.Hash) // it is our own
+	info := registry.Info{
+		MembershipHash: p.hash, LateMS: p.health.LateMS(), RulesEpoch: rules.Epoch, RulesVersion: rules.Version, RulesHash: hash,
+	}
 	for _, m := range p.members {
 		if m.state == StateUp {
 			info.Reaches = append(info.Reaches, uint32(m.number))

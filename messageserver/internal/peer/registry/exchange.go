@@ -131,8 +131,12 @@ func (x *Exchange) moveCursor(have Mark) {
 	}
 }
 
-// Tick notes what heartbeats are to say, and by what to multiply Options.Dead (Health.Patience).
+// Tick notes what heartbeats are to say, and by what to multiply Options.Dead (Health.Patience). That other rules are in force is
+// said at once.
 func (x *Exchange) Tick(now time.Duration, info Info, patience int) {
+	if info.RulesEpoch != x.info.RulesEpoch || info.RulesVersion != x.info.RulesVersion {
+		x.beatAt = min(x.beatAt, now)
+	}
 	x.info, x.patience = info, max(patience, 1)
 	if x.rewind != nil && now >= x.rewindAt {
 		x.grant(now)
