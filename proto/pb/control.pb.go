@@ -170,6 +170,56 @@ func (Visibility) EnumDescriptor() ([]byte, []int) {
 	return file_control_proto_rawDescGZIP(), []int{2}
 }
 
+// Late says what becomes of calls whose budget is spent, whatever contract and caller say.
+type Late int32
+
+const (
+	Late_LATE_UNSET   Late = 0 // not in a Restriction
+	Late_LATE_DISCARD Late = 1
+	Late_LATE_RUN     Late = 2
+)
+
+// Enum value maps for Late.
+var (
+	Late_name = map[int32]string{
+		0: "LATE_UNSET",
+		1: "LATE_DISCARD",
+		2: "LATE_RUN",
+	}
+	Late_value = map[string]int32{
+		"LATE_UNSET":   0,
+		"LATE_DISCARD": 1,
+		"LATE_RUN":     2,
+	}
+)
+
+func (x Late) Enum() *Late {
+	p := new(Late)
+	*p = x
+	return p
+}
+
+func (x Late) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Late) Descriptor() protoreflect.EnumDescriptor {
+	return file_control_proto_enumTypes[3].Descriptor()
+}
+
+func (Late) Type() protoreflect.EnumType {
+	return &file_control_proto_enumTypes[3]
+}
+
+func (x Late) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Late.Descriptor instead.
+func (Late) EnumDescriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{3}
+}
+
 // Method is one method of a module with its contract.
 type Method struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -1087,12 +1137,13 @@ func (x *Goaway) GetTry() []*Node {
 	return nil
 }
 
-// Policy is what must be enforced next to the handler, for this session's module. It replaces the one before, whole.
+// Policy is what must be enforced next to the handlers, for this session's module. It replaces the one before, whole. What
+// does not fit into a header goes on in the frame's body.
 type Policy struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	Methods       []*MethodPolicy        `protobuf:"bytes,3,rep,name=methods,proto3" json:"methods,omitempty"`
+	Restrictions  []*Restriction         `protobuf:"bytes,4,rep,name=restrictions,proto3" json:"restrictions,omitempty"` // ≤ 4,096, those that name more of a call first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1141,44 +1192,46 @@ func (x *Policy) GetVersion() uint64 {
 	return 0
 }
 
-func (x *Policy) GetMethods() []*MethodPolicy {
+func (x *Policy) GetRestrictions() []*Restriction {
 	if x != nil {
-		return x.Methods
+		return x.Restrictions
 	}
 	return nil
 }
 
-// MethodPolicy restricts one method, or with an empty name all methods that have none of their own.
-type MethodPolicy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Method        string                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
-	Off           bool                   `protobuf:"varint,2,opt,name=off,proto3" json:"off,omitempty"`
-	RatePerSecond uint32                 `protobuf:"varint,3,opt,name=rate_per_second,json=ratePerSecond,proto3" json:"rate_per_second,omitempty"` // of this instance, 0 = no limit
-	Burst         uint32                 `protobuf:"varint,4,opt,name=burst,proto3" json:"burst,omitempty"`
-	AllowCidr     []string               `protobuf:"bytes,5,rep,name=allow_cidr,json=allowCidr,proto3" json:"allow_cidr,omitempty"`
-	DenyCidr      []string               `protobuf:"bytes,6,rep,name=deny_cidr,json=denyCidr,proto3" json:"deny_cidr,omitempty"`
-	Keys          []*Key                 `protobuf:"bytes,7,rep,name=keys,proto3" json:"keys,omitempty"`                       // a digest by one of them is needed
-	RunLate       bool                   `protobuf:"varint,8,opt,name=run_late,json=runLate,proto3" json:"run_late,omitempty"` // timeout discard is off
-	RuleId        string                 `protobuf:"bytes,9,opt,name=rule_id,json=ruleId,proto3" json:"rule_id,omitempty"`
-	FallbackBody  []byte                 `protobuf:"bytes,10,opt,name=fallback_body,json=fallbackBody,proto3" json:"fallback_body,omitempty"`
+// Restriction is one rule for calls of some methods and callers.
+type Restriction struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	RuleId string                 `protobuf:"bytes,1,opt,name=rule_id,json=ruleId,proto3" json:"rule_id,omitempty"` // a name
+	Method string                 `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`               // empty: all of the module
+	Caller string                 `protobuf:"bytes,3,opt,name=caller,proto3" json:"caller,omitempty"`               // a module, as it logged in; empty: all
+	Shadow bool                   `protobuf:"varint,4,opt,name=shadow,proto3" json:"shadow,omitempty"`              // what it would refuse is counted and logged, and runs
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*Restriction_Off
+	//	*Restriction_Addresses
+	//	*Restriction_Passwords
+	//	*Restriction_Rate
+	//	*Restriction_Late
+	Kind          isRestriction_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *MethodPolicy) Reset() {
-	*x = MethodPolicy{}
+func (x *Restriction) Reset() {
+	*x = Restriction{}
 	mi := &file_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *MethodPolicy) String() string {
+func (x *Restriction) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*MethodPolicy) ProtoMessage() {}
+func (*Restriction) ProtoMessage() {}
 
-func (x *MethodPolicy) ProtoReflect() protoreflect.Message {
+func (x *Restriction) ProtoReflect() protoreflect.Message {
 	mi := &file_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1190,93 +1243,341 @@ func (x *MethodPolicy) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use MethodPolicy.ProtoReflect.Descriptor instead.
-func (*MethodPolicy) Descriptor() ([]byte, []int) {
+// Deprecated: Use Restriction.ProtoReflect.Descriptor instead.
+func (*Restriction) Descriptor() ([]byte, []int) {
 	return file_control_proto_rawDescGZIP(), []int{13}
 }
 
-func (x *MethodPolicy) GetMethod() string {
-	if x != nil {
-		return x.Method
-	}
-	return ""
-}
-
-func (x *MethodPolicy) GetOff() bool {
-	if x != nil {
-		return x.Off
-	}
-	return false
-}
-
-func (x *MethodPolicy) GetRatePerSecond() uint32 {
-	if x != nil {
-		return x.RatePerSecond
-	}
-	return 0
-}
-
-func (x *MethodPolicy) GetBurst() uint32 {
-	if x != nil {
-		return x.Burst
-	}
-	return 0
-}
-
-func (x *MethodPolicy) GetAllowCidr() []string {
-	if x != nil {
-		return x.AllowCidr
-	}
-	return nil
-}
-
-func (x *MethodPolicy) GetDenyCidr() []string {
-	if x != nil {
-		return x.DenyCidr
-	}
-	return nil
-}
-
-func (x *MethodPolicy) GetKeys() []*Key {
-	if x != nil {
-		return x.Keys
-	}
-	return nil
-}
-
-func (x *MethodPolicy) GetRunLate() bool {
-	if x != nil {
-		return x.RunLate
-	}
-	return false
-}
-
-func (x *MethodPolicy) GetRuleId() string {
+func (x *Restriction) GetRuleId() string {
 	if x != nil {
 		return x.RuleId
 	}
 	return ""
 }
 
-func (x *MethodPolicy) GetFallbackBody() []byte {
+func (x *Restriction) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Restriction) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *Restriction) GetShadow() bool {
+	if x != nil {
+		return x.Shadow
+	}
+	return false
+}
+
+func (x *Restriction) GetKind() isRestriction_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *Restriction) GetOff() *Off {
+	if x != nil {
+		if x, ok := x.Kind.(*Restriction_Off); ok {
+			return x.Off
+		}
+	}
+	return nil
+}
+
+func (x *Restriction) GetAddresses() *Addresses {
+	if x != nil {
+		if x, ok := x.Kind.(*Restriction_Addresses); ok {
+			return x.Addresses
+		}
+	}
+	return nil
+}
+
+func (x *Restriction) GetPasswords() *Passwords {
+	if x != nil {
+		if x, ok := x.Kind.(*Restriction_Passwords); ok {
+			return x.Passwords
+		}
+	}
+	return nil
+}
+
+func (x *Restriction) GetRate() *Rate {
+	if x != nil {
+		if x, ok := x.Kind.(*Restriction_Rate); ok {
+			return x.Rate
+		}
+	}
+	return nil
+}
+
+func (x *Restriction) GetLate() Late {
+	if x != nil {
+		if x, ok := x.Kind.(*Restriction_Late); ok {
+			return x.Late
+		}
+	}
+	return Late_LATE_UNSET
+}
+
+type isRestriction_Kind interface {
+	isRestriction_Kind()
+}
+
+type Restriction_Off struct {
+	Off *Off `protobuf:"bytes,5,opt,name=off,proto3,oneof"`
+}
+
+type Restriction_Addresses struct {
+	Addresses *Addresses `protobuf:"bytes,6,opt,name=addresses,proto3,oneof"`
+}
+
+type Restriction_Passwords struct {
+	Passwords *Passwords `protobuf:"bytes,7,opt,name=passwords,proto3,oneof"`
+}
+
+type Restriction_Rate struct {
+	Rate *Rate `protobuf:"bytes,8,opt,name=rate,proto3,oneof"`
+}
+
+type Restriction_Late struct {
+	Late Late `protobuf:"varint,9,opt,name=late,proto3,enum=twohop.v1.Late,oneof"`
+}
+
+func (*Restriction_Off) isRestriction_Kind() {}
+
+func (*Restriction_Addresses) isRestriction_Kind() {}
+
+func (*Restriction_Passwords) isRestriction_Kind() {}
+
+func (*Restriction_Rate) isRestriction_Kind() {}
+
+func (*Restriction_Late) isRestriction_Kind() {}
+
+// Off refuses calls with DEGRADED.
+type Off struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FallbackBody  []byte                 `protobuf:"bytes,1,opt,name=fallback_body,json=fallbackBody,proto3" json:"fallback_body,omitempty"` // of the answer
+	FallbackType  string                 `protobuf:"bytes,2,opt,name=fallback_type,json=fallbackType,proto3" json:"fallback_type,omitempty"` // its content type, ≤ 127 printable ASCII bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Off) Reset() {
+	*x = Off{}
+	mi := &file_control_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Off) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Off) ProtoMessage() {}
+
+func (x *Off) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Off.ProtoReflect.Descriptor instead.
+func (*Off) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Off) GetFallbackBody() []byte {
 	if x != nil {
 		return x.FallbackBody
 	}
 	return nil
 }
 
+func (x *Off) GetFallbackType() string {
+	if x != nil {
+		return x.FallbackType
+	}
+	return ""
+}
+
+// Addresses says from where calls may come. deny goes before allow; with no allow every address that is not denied may.
+type Addresses struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AllowCidr     []string               `protobuf:"bytes,1,rep,name=allow_cidr,json=allowCidr,proto3" json:"allow_cidr,omitempty"`
+	DenyCidr      []string               `protobuf:"bytes,2,rep,name=deny_cidr,json=denyCidr,proto3" json:"deny_cidr,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Addresses) Reset() {
+	*x = Addresses{}
+	mi := &file_control_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Addresses) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Addresses) ProtoMessage() {}
+
+func (x *Addresses) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Addresses.ProtoReflect.Descriptor instead.
+func (*Addresses) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Addresses) GetAllowCidr() []string {
+	if x != nil {
+		return x.AllowCidr
+	}
+	return nil
+}
+
+func (x *Addresses) GetDenyCidr() []string {
+	if x != nil {
+		return x.DenyCidr
+	}
+	return nil
+}
+
+// Passwords demands a digest by one of the keys.
+type Passwords struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []*Key                 `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"` // 1–16, each key_id once
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Passwords) Reset() {
+	*x = Passwords{}
+	mi := &file_control_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Passwords) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Passwords) ProtoMessage() {}
+
+func (x *Passwords) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Passwords.ProtoReflect.Descriptor instead.
+func (*Passwords) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Passwords) GetKeys() []*Key {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// Rate limits the calls that this instance runs. Restrictions of one rule share one bucket.
+type Rate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PerSecond     float64                `protobuf:"fixed64,1,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
+	Burst         float64                `protobuf:"fixed64,2,opt,name=burst,proto3" json:"burst,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rate) Reset() {
+	*x = Rate{}
+	mi := &file_control_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rate) ProtoMessage() {}
+
+func (x *Rate) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rate.ProtoReflect.Descriptor instead.
+func (*Rate) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Rate) GetPerSecond() float64 {
+	if x != nil {
+		return x.PerSecond
+	}
+	return 0
+}
+
+func (x *Rate) GetBurst() float64 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
 // Key is one of the passwords a method accepts.
 type Key struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	KeyId         uint32                 `protobuf:"varint,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
-	Secret        []byte                 `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	Secret        []byte                 `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"` // 1–1,024 bytes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_control_proto_msgTypes[14]
+	mi := &file_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1288,7 +1589,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[14]
+	mi := &file_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1301,7 +1602,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{14}
+	return file_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Key) GetKeyId() uint32 {
@@ -1328,7 +1629,7 @@ type PolicyOk struct {
 
 func (x *PolicyOk) Reset() {
 	*x = PolicyOk{}
-	mi := &file_control_proto_msgTypes[15]
+	mi := &file_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1340,7 +1641,7 @@ func (x *PolicyOk) String() string {
 func (*PolicyOk) ProtoMessage() {}
 
 func (x *PolicyOk) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[15]
+	mi := &file_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1353,7 +1654,7 @@ func (x *PolicyOk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyOk.ProtoReflect.Descriptor instead.
 func (*PolicyOk) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{15}
+	return file_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PolicyOk) GetEpoch() uint64 {
@@ -1381,7 +1682,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_control_proto_msgTypes[16]
+	mi := &file_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1393,7 +1694,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[16]
+	mi := &file_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1406,7 +1707,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{16}
+	return file_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Lease) GetLeaseMs() uint32 {
@@ -1509,24 +1810,35 @@ const file_control_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12$\n" +
 	"\x0eretry_after_ms\x18\x03 \x01(\rR\fretryAfterMs\x12!\n" +
-	"\x03try\x18\x04 \x03(\v2\x0f.twohop.v1.NodeR\x03try\"k\n" +
+	"\x03try\x18\x04 \x03(\v2\x0f.twohop.v1.NodeR\x03try\"z\n" +
 	"\x06Policy\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x04R\aversion\x121\n" +
-	"\amethods\x18\x03 \x03(\v2\x17.twohop.v1.MethodPolicyR\amethods\"\xaf\x02\n" +
-	"\fMethodPolicy\x12\x16\n" +
-	"\x06method\x18\x01 \x01(\tR\x06method\x12\x10\n" +
-	"\x03off\x18\x02 \x01(\bR\x03off\x12&\n" +
-	"\x0frate_per_second\x18\x03 \x01(\rR\rratePerSecond\x12\x14\n" +
-	"\x05burst\x18\x04 \x01(\rR\x05burst\x12\x1d\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12:\n" +
+	"\frestrictions\x18\x04 \x03(\v2\x16.twohop.v1.RestrictionR\frestrictionsJ\x04\b\x03\x10\x04\"\xd4\x02\n" +
+	"\vRestriction\x12\x17\n" +
+	"\arule_id\x18\x01 \x01(\tR\x06ruleId\x12\x16\n" +
+	"\x06method\x18\x02 \x01(\tR\x06method\x12\x16\n" +
+	"\x06caller\x18\x03 \x01(\tR\x06caller\x12\x16\n" +
+	"\x06shadow\x18\x04 \x01(\bR\x06shadow\x12\"\n" +
+	"\x03off\x18\x05 \x01(\v2\x0e.twohop.v1.OffH\x00R\x03off\x124\n" +
+	"\taddresses\x18\x06 \x01(\v2\x14.twohop.v1.AddressesH\x00R\taddresses\x124\n" +
+	"\tpasswords\x18\a \x01(\v2\x14.twohop.v1.PasswordsH\x00R\tpasswords\x12%\n" +
+	"\x04rate\x18\b \x01(\v2\x0f.twohop.v1.RateH\x00R\x04rate\x12%\n" +
+	"\x04late\x18\t \x01(\x0e2\x0f.twohop.v1.LateH\x00R\x04lateB\x06\n" +
+	"\x04kind\"O\n" +
+	"\x03Off\x12#\n" +
+	"\rfallback_body\x18\x01 \x01(\fR\ffallbackBody\x12#\n" +
+	"\rfallback_type\x18\x02 \x01(\tR\ffallbackType\"G\n" +
+	"\tAddresses\x12\x1d\n" +
 	"\n" +
-	"allow_cidr\x18\x05 \x03(\tR\tallowCidr\x12\x1b\n" +
-	"\tdeny_cidr\x18\x06 \x03(\tR\bdenyCidr\x12\"\n" +
-	"\x04keys\x18\a \x03(\v2\x0e.twohop.v1.KeyR\x04keys\x12\x19\n" +
-	"\brun_late\x18\b \x01(\bR\arunLate\x12\x17\n" +
-	"\arule_id\x18\t \x01(\tR\x06ruleId\x12#\n" +
-	"\rfallback_body\x18\n" +
-	" \x01(\fR\ffallbackBody\"4\n" +
+	"allow_cidr\x18\x01 \x03(\tR\tallowCidr\x12\x1b\n" +
+	"\tdeny_cidr\x18\x02 \x03(\tR\bdenyCidr\"/\n" +
+	"\tPasswords\x12\"\n" +
+	"\x04keys\x18\x01 \x03(\v2\x0e.twohop.v1.KeyR\x04keys\";\n" +
+	"\x04Rate\x12\x1d\n" +
+	"\n" +
+	"per_second\x18\x01 \x01(\x01R\tperSecond\x12\x14\n" +
+	"\x05burst\x18\x02 \x01(\x01R\x05burst\"4\n" +
 	"\x03Key\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\rR\x05keyId\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\fR\x06secret\":\n" +
@@ -1549,7 +1861,12 @@ const file_control_proto_rawDesc = "" +
 	"Visibility\x12\x17\n" +
 	"\x13VISIBILITY_INTERNAL\x10\x00\x12\x17\n" +
 	"\x13VISIBILITY_EXTERNAL\x10\x01\x12\x14\n" +
-	"\x10VISIBILITY_ADMIN\x10\x02B#Z!github.com/twohop/twohop/proto/pbb\x06proto3"
+	"\x10VISIBILITY_ADMIN\x10\x02*6\n" +
+	"\x04Late\x12\x0e\n" +
+	"\n" +
+	"LATE_UNSET\x10\x00\x12\x10\n" +
+	"\fLATE_DISCARD\x10\x01\x12\f\n" +
+	"\bLATE_RUN\x10\x02B#Z!github.com/twohop/twohop/proto/pbb\x06proto3"
 
 var (
 	file_control_proto_rawDescOnce sync.Once
@@ -1563,50 +1880,60 @@ func file_control_proto_rawDescGZIP() []byte {
 	return file_control_proto_rawDescData
 }
 
-var file_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_control_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_control_proto_goTypes = []any{
-	(Role)(0),            // 0: twohop.v1.Role
-	(Lifetime)(0),        // 1: twohop.v1.Lifetime
-	(Visibility)(0),      // 2: twohop.v1.Visibility
-	(*Method)(nil),       // 3: twohop.v1.Method
-	(*Methods)(nil),      // 4: twohop.v1.Methods
-	(*Login)(nil),        // 5: twohop.v1.Login
-	(*Stamp)(nil),        // 6: twohop.v1.Stamp
-	(*Challenge)(nil),    // 7: twohop.v1.Challenge
-	(*Proof)(nil),        // 8: twohop.v1.Proof
-	(*Welcome)(nil),      // 9: twohop.v1.Welcome
-	(*Limits)(nil),       // 10: twohop.v1.Limits
-	(*Node)(nil),         // 11: twohop.v1.Node
-	(*Nodes)(nil),        // 12: twohop.v1.Nodes
-	(*Refuse)(nil),       // 13: twohop.v1.Refuse
-	(*Goaway)(nil),       // 14: twohop.v1.Goaway
-	(*Policy)(nil),       // 15: twohop.v1.Policy
-	(*MethodPolicy)(nil), // 16: twohop.v1.MethodPolicy
-	(*Key)(nil),          // 17: twohop.v1.Key
-	(*PolicyOk)(nil),     // 18: twohop.v1.PolicyOk
-	(*Lease)(nil),        // 19: twohop.v1.Lease
+	(Role)(0),           // 0: twohop.v1.Role
+	(Lifetime)(0),       // 1: twohop.v1.Lifetime
+	(Visibility)(0),     // 2: twohop.v1.Visibility
+	(Late)(0),           // 3: twohop.v1.Late
+	(*Method)(nil),      // 4: twohop.v1.Method
+	(*Methods)(nil),     // 5: twohop.v1.Methods
+	(*Login)(nil),       // 6: twohop.v1.Login
+	(*Stamp)(nil),       // 7: twohop.v1.Stamp
+	(*Challenge)(nil),   // 8: twohop.v1.Challenge
+	(*Proof)(nil),       // 9: twohop.v1.Proof
+	(*Welcome)(nil),     // 10: twohop.v1.Welcome
+	(*Limits)(nil),      // 11: twohop.v1.Limits
+	(*Node)(nil),        // 12: twohop.v1.Node
+	(*Nodes)(nil),       // 13: twohop.v1.Nodes
+	(*Refuse)(nil),      // 14: twohop.v1.Refuse
+	(*Goaway)(nil),      // 15: twohop.v1.Goaway
+	(*Policy)(nil),      // 16: twohop.v1.Policy
+	(*Restriction)(nil), // 17: twohop.v1.Restriction
+	(*Off)(nil),         // 18: twohop.v1.Off
+	(*Addresses)(nil),   // 19: twohop.v1.Addresses
+	(*Passwords)(nil),   // 20: twohop.v1.Passwords
+	(*Rate)(nil),        // 21: twohop.v1.Rate
+	(*Key)(nil),         // 22: twohop.v1.Key
+	(*PolicyOk)(nil),    // 23: twohop.v1.PolicyOk
+	(*Lease)(nil),       // 24: twohop.v1.Lease
 }
 var file_control_proto_depIdxs = []int32{
 	2,  // 0: twohop.v1.Method.visibility:type_name -> twohop.v1.Visibility
-	3,  // 1: twohop.v1.Methods.methods:type_name -> twohop.v1.Method
-	6,  // 2: twohop.v1.Login.stamp:type_name -> twohop.v1.Stamp
+	4,  // 1: twohop.v1.Methods.methods:type_name -> twohop.v1.Method
+	7,  // 2: twohop.v1.Login.stamp:type_name -> twohop.v1.Stamp
 	0,  // 3: twohop.v1.Login.role:type_name -> twohop.v1.Role
 	1,  // 4: twohop.v1.Login.lifetime:type_name -> twohop.v1.Lifetime
-	3,  // 5: twohop.v1.Login.methods:type_name -> twohop.v1.Method
-	6,  // 6: twohop.v1.Welcome.stamp:type_name -> twohop.v1.Stamp
-	10, // 7: twohop.v1.Welcome.limits:type_name -> twohop.v1.Limits
-	11, // 8: twohop.v1.Welcome.nodes:type_name -> twohop.v1.Node
-	11, // 9: twohop.v1.Nodes.nodes:type_name -> twohop.v1.Node
-	11, // 10: twohop.v1.Refuse.try:type_name -> twohop.v1.Node
-	11, // 11: twohop.v1.Goaway.try:type_name -> twohop.v1.Node
-	16, // 12: twohop.v1.Policy.methods:type_name -> twohop.v1.MethodPolicy
-	17, // 13: twohop.v1.MethodPolicy.keys:type_name -> twohop.v1.Key
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	4,  // 5: twohop.v1.Login.methods:type_name -> twohop.v1.Method
+	7,  // 6: twohop.v1.Welcome.stamp:type_name -> twohop.v1.Stamp
+	11, // 7: twohop.v1.Welcome.limits:type_name -> twohop.v1.Limits
+	12, // 8: twohop.v1.Welcome.nodes:type_name -> twohop.v1.Node
+	12, // 9: twohop.v1.Nodes.nodes:type_name -> twohop.v1.Node
+	12, // 10: twohop.v1.Refuse.try:type_name -> twohop.v1.Node
+	12, // 11: twohop.v1.Goaway.try:type_name -> twohop.v1.Node
+	17, // 12: twohop.v1.Policy.restrictions:type_name -> twohop.v1.Restriction
+	18, // 13: twohop.v1.Restriction.off:type_name -> twohop.v1.Off
+	19, // 14: twohop.v1.Restriction.addresses:type_name -> twohop.v1.Addresses
+	20, // 15: twohop.v1.Restriction.passwords:type_name -> twohop.v1.Passwords
+	21, // 16: twohop.v1.Restriction.rate:type_name -> twohop.v1.Rate
+	3,  // 17: twohop.v1.Restriction.late:type_name -> twohop.v1.Late
+	22, // 18: twohop.v1.Passwords.keys:type_name -> twohop.v1.Key
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_control_proto_init() }
@@ -1614,13 +1941,20 @@ func file_control_proto_init() {
 	if File_control_proto != nil {
 		return
 	}
+	file_control_proto_msgTypes[13].OneofWrappers = []any{
+		(*Restriction_Off)(nil),
+		(*Restriction_Addresses)(nil),
+		(*Restriction_Passwords)(nil),
+		(*Restriction_Rate)(nil),
+		(*Restriction_Late)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_proto_rawDesc), len(file_control_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   17,
+			NumEnums:      4,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -259,6 +259,144 @@ func (x *OutcomeReport) GetInstanceUuid() string {
 	return ""
 }
 
+// HandlerCounts answers `_counts`, whose request has no body: what became of the requests of this process, since it started.
+type HandlerCounts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	InstanceUuid  string                 `protobuf:"bytes,1,opt,name=instance_uuid,json=instanceUuid,proto3" json:"instance_uuid,omitempty"` // another one: the process has been started again, and counts from 0
+	UptimeMs      uint64                 `protobuf:"varint,2,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`            // for how long it has been counting
+	Methods       []*MethodCounts        `protobuf:"bytes,3,rep,name=methods,proto3" json:"methods,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HandlerCounts) Reset() {
+	*x = HandlerCounts{}
+	mi := &file_reserved_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HandlerCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HandlerCounts) ProtoMessage() {}
+
+func (x *HandlerCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_reserved_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HandlerCounts.ProtoReflect.Descriptor instead.
+func (*HandlerCounts) Descriptor() ([]byte, []int) {
+	return file_reserved_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *HandlerCounts) GetInstanceUuid() string {
+	if x != nil {
+		return x.InstanceUuid
+	}
+	return ""
+}
+
+func (x *HandlerCounts) GetUptimeMs() uint64 {
+	if x != nil {
+		return x.UptimeMs
+	}
+	return 0
+}
+
+func (x *HandlerCounts) GetMethods() []*MethodCounts {
+	if x != nil {
+		return x.Methods
+	}
+	return nil
+}
+
+// MethodCounts counts the requests for one method that is registered.
+type MethodCounts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Started       uint64                 `protobuf:"varint,2,opt,name=started,proto3" json:"started,omitempty"`   // handed to its handler
+	Finished      uint64                 `protobuf:"varint,3,opt,name=finished,proto3" json:"finished,omitempty"` // of these, those that are through
+	Refused       uint64                 `protobuf:"varint,4,opt,name=refused,proto3" json:"refused,omitempty"`   // not handed to it, for any reason but the next
+	Expired       uint64                 `protobuf:"varint,5,opt,name=expired,proto3" json:"expired,omitempty"`   // not handed to it because their budget was spent
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MethodCounts) Reset() {
+	*x = MethodCounts{}
+	mi := &file_reserved_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MethodCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MethodCounts) ProtoMessage() {}
+
+func (x *MethodCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_reserved_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MethodCounts.ProtoReflect.Descriptor instead.
+func (*MethodCounts) Descriptor() ([]byte, []int) {
+	return file_reserved_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *MethodCounts) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MethodCounts) GetStarted() uint64 {
+	if x != nil {
+		return x.Started
+	}
+	return 0
+}
+
+func (x *MethodCounts) GetFinished() uint64 {
+	if x != nil {
+		return x.Finished
+	}
+	return 0
+}
+
+func (x *MethodCounts) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *MethodCounts) GetExpired() uint64 {
+	if x != nil {
+		return x.Expired
+	}
+	return 0
+}
+
 var File_reserved_proto protoreflect.FileDescriptor
 
 const file_reserved_proto_rawDesc = "" +
@@ -276,7 +414,17 @@ const file_reserved_proto_rawDesc = "" +
 	"\rOutcomeReport\x12-\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x17.twohop.v1.OutcomeStateR\x05state\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\rR\x06status\x12#\n" +
-	"\rinstance_uuid\x18\x03 \x01(\tR\finstanceUuid*{\n" +
+	"\rinstance_uuid\x18\x03 \x01(\tR\finstanceUuid\"\x84\x01\n" +
+	"\rHandlerCounts\x12#\n" +
+	"\rinstance_uuid\x18\x01 \x01(\tR\finstanceUuid\x12\x1b\n" +
+	"\tuptime_ms\x18\x02 \x01(\x04R\buptimeMs\x121\n" +
+	"\amethods\x18\x03 \x03(\v2\x17.twohop.v1.MethodCountsR\amethods\"\x8c\x01\n" +
+	"\fMethodCounts\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\astarted\x18\x02 \x01(\x04R\astarted\x12\x1a\n" +
+	"\bfinished\x18\x03 \x01(\x04R\bfinished\x12\x18\n" +
+	"\arefused\x18\x04 \x01(\x04R\arefused\x12\x18\n" +
+	"\aexpired\x18\x05 \x01(\x04R\aexpired*{\n" +
 	"\fOutcomeState\x12\x19\n" +
 	"\x15OUTCOME_STATE_UNKNOWN\x10\x00\x12\x19\n" +
 	"\x15OUTCOME_STATE_RUNNING\x10\x01\x12\x16\n" +
@@ -296,20 +444,23 @@ func file_reserved_proto_rawDescGZIP() []byte {
 }
 
 var file_reserved_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_reserved_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_reserved_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_reserved_proto_goTypes = []any{
 	(OutcomeState)(0),     // 0: twohop.v1.OutcomeState
 	(*PingReport)(nil),    // 1: twohop.v1.PingReport
 	(*OutcomeQuery)(nil),  // 2: twohop.v1.OutcomeQuery
 	(*OutcomeReport)(nil), // 3: twohop.v1.OutcomeReport
+	(*HandlerCounts)(nil), // 4: twohop.v1.HandlerCounts
+	(*MethodCounts)(nil),  // 5: twohop.v1.MethodCounts
 }
 var file_reserved_proto_depIdxs = []int32{
 	0, // 0: twohop.v1.OutcomeReport.state:type_name -> twohop.v1.OutcomeState
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	5, // 1: twohop.v1.HandlerCounts.methods:type_name -> twohop.v1.MethodCounts
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_reserved_proto_init() }
@@ -323,7 +474,7 @@ func file_reserved_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_reserved_proto_rawDesc), len(file_reserved_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   3,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -195,7 +195,7 @@ func TestCheckResponseAgreesWithTheGeneratedType(t *testing.T) {
 			case 1:
 				h = h.varint(rapid.SampledFrom([]protowire.Number{4, 6}).Draw(t, "number"), rapid.Uint64().Draw(t, "value"))
 			default:
-				h = append(h, anyField(t, []int{1, 2, 3, 7, 999})...)
+				h = append(h, anyField(t, []int{1, 2, 3, 7, 999, 1002, 1003})...)
 			}
 		}
 		if wire.CheckResponse(h) != nil {

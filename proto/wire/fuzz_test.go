@@ -5,6 +5,8 @@ import (
 	"testing"
 	"unsafe"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/twohop/twohop/proto/wire"
 )
 
@@ -108,6 +110,32 @@ func FuzzCheckResponse(f *testing.F) {
 		}
 		if err != nil && started(before) && after != wire.AnswerLost {
 			t.Fatalf("%s without its header became %s", before, after)
+		}
+	})
+}
+
+// FuzzReadPolicy: what a server takes as POLICY it can send on, and reads back the same.
+func FuzzReadPolicy(f *testing.F) {
+	for _, v := range load[policyVector](f, "policies.json") {
+		if len(v.Policy) < 4000 {
+			f.Add(unhex(v.Policy), uint16(len(v.Policy)/4))
+		}
+	}
+	f.Fuzz(func(t *testing.T, message []byte, cut uint16) {
+		at := min(int(cut), len(message))
+		p, err := wire.ReadPolicy(&wire.Frame{Kind: wire.KindPolicy, Header: message[:at:at], Body: message[at:]})
+		if err != nil {
+			if c := code(err); c != "BAD_REQUEST" && c != "TOO_LARGE" {
+				t.Fatal(err)
+			}
+			return
+		}
+		sent, err := wire.PolicyFrame(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := wire.ReadPolicy(&sent); err != nil || !proto.Equal(again, p) {
+			t.Fatalf("sent and read again: %v", err)
 		}
 	})
 }

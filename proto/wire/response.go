@@ -45,7 +45,8 @@ var responseTypes = [...]protowire.Type{
 }
 
 // CheckResponse walks the header of a response that a module wrote to its exact end and checks its fields, so that a
-// node may append its own. It does not allocate unless it refuses. The error is nil or an *Error.
+// node may append its own. Of the nodes' fields a server writes two, rule_id and rule_version: it enforces rules, too. It does
+// not allocate unless it refuses. The error is nil or an *Error.
 func CheckResponse(h []byte) error {
 	if len(h) > MaxHeader {
 		return headerTooLarge(len(h), MaxHeader)
@@ -59,10 +60,15 @@ func CheckResponse(h []byte) error {
 			return err
 		}
 		h = rest
-		if f.num >= FirstNodeField {
-			return badRequest("header: field %d is written by nodes only", f.num)
+		switch {
+		case f.num == fieldRuleID || f.num == fieldRuleVersion:
+			err = checkNodeField(f, &once, nil)
+		case f.num >= FirstNodeField:
+			err = badRequest("header: field %d is written by nodes only", f.num)
+		default:
+			err = checkAnswerField(f, &once, &details)
 		}
-		if err := checkAnswerField(f, &once, &details); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -113,7 +119,7 @@ func CheckAnswer(status Code, h []byte) (passedOn Code, err error) {
 	return status, nil
 }
 
-// Refusal is what a node says about an answer that it makes itself. Zero values are left out.
+// Refusal is what a node, or a server's SDK, says about an answer that it makes itself. Zero values are left out.
 type Refusal struct {
 	Message      string // at most MaxText bytes are written
 	Node         string
@@ -125,7 +131,7 @@ type Refusal struct {
 	Try          []string // at most MaxTry are written
 }
 
-// AppendRefusal appends a response header made by a node.
+// AppendRefusal appends the header of a refusal. A server sets neither Node nor Hop nor Try.
 func AppendRefusal(dst []byte, r *Refusal) []byte {
 	if r.Message != "" {
 		dst = appendString(dst, fieldMessage, cutText(r.Message))

@@ -115,6 +115,7 @@ type (
 	digestVector struct {
 		Name        string `json:"name"`
 		Secret      string `json:"secret"`
+		KeyID       uint32 `json:"key_id"`
 		Invoker     string `json:"invoker_module"`
 		Module      string `json:"module"`
 		Method      string `json:"method"`
@@ -124,6 +125,13 @@ type (
 		Body        string `json:"body"`
 		Input       string `json:"input"`
 		MAC         string `json:"mac"`
+		Field       string `json:"field"`
+	}
+	policyVector struct {
+		Name   string         `json:"name"`
+		Policy string         `json:"policy"`
+		Code   string         `json:"code"`
+		Fields map[string]any `json:"fields,omitempty"`
 	}
 	codeVector struct {
 		Code  uint16 `json:"code"`
@@ -398,6 +406,25 @@ func TestDigestVectors(t *testing.T) {
 			}
 			if got := hex.EncodeToString(hmacSHA256(unhex(v.Secret), input)); got != v.MAC {
 				t.Errorf("mac is %s, want %s", got, v.MAC)
+			}
+			parts := [][]byte{unhex(v.Secret), []byte(v.Invoker), []byte(v.Module), []byte(v.Method), []byte(v.MessageID), unhex(v.Body)}
+			d := wire.Digest{KeyID: v.KeyID, Nonce: unhex(v.Nonce), TimestampMS: number(t, v.TimestampMS)}
+			d.Sign(parts[0], parts[1], parts[2], parts[3], parts[4], parts[5])
+			if got := hex.EncodeToString(d.Append(nil)); got != v.Field {
+				t.Errorf("the signed digest is %s, want %s", got, v.Field)
+			}
+			for i := range parts {
+				other := slices.Clone(parts)
+				other[i] = append(bytes.Clone(other[i]), 'x')
+				if d.Verify(other[0], other[1], other[2], other[3], other[4], other[5]) {
+					t.Errorf("a call with another part %d passes", i)
+				}
+			}
+			if !d.Verify(parts[0], parts[1], parts[2], parts[3], parts[4], parts[5]) {
+				t.Error("the call itself does not pass")
+			}
+			if d.MAC[31] ^= 1; d.Verify(parts[0], parts[1], parts[2], parts[3], parts[4], parts[5]) {
+				t.Error("another mac passes")
 			}
 		})
 	}

@@ -22,7 +22,7 @@ func controlMessage(name string) proto.Message {
 	for _, m := range []proto.Message{
 		&pb.Login{}, &pb.Challenge{}, &pb.Proof{}, &pb.Welcome{}, &pb.Refuse{}, &pb.Goaway{}, &pb.RequestHeader{}, &pb.ResponseHeader{},
 		&pb.Policy{}, &pb.PolicyOk{}, &pb.Lease{}, &pb.Methods{}, &pb.Nodes{}, &pb.Hello{}, &pb.Snapshot{}, &pb.Delta{}, &pb.Heartbeat{},
-		&pb.Resync{}, &pb.Goodbye{}, &pb.PingReport{}, &pb.OutcomeQuery{}, &pb.OutcomeReport{},
+		&pb.Resync{}, &pb.Goodbye{}, &pb.PingReport{}, &pb.HandlerCounts{}, &pb.OutcomeQuery{}, &pb.OutcomeReport{},
 	} {
 		if string(m.ProtoReflect().Descriptor().Name()) == name {
 			return m
@@ -83,10 +83,7 @@ func messageVectors(t *testing.T) (all []messageVector) {
 		Receiver: &pb.Receiver{Module: "pay", Instance: "pay-2", InstanceUuid: "u2", Node: "n1"},
 		Attempts: 2, HopTimes: []*pb.HopTime{{Node: "n1", Micros: 120}}, Durability: pb.Durability_DURABILITY_REPLICATED, MessageState: pb.MessageState_MESSAGE_STATE_DONE,
 	})
-	add(24, wire.Frame{}, &pb.Policy{Epoch: 1, Version: 2, Methods: []*pb.MethodPolicy{{
-		Method: "Charge", Off: true, RatePerSecond: 100, Burst: 10, AllowCidr: []string{"10.0.0.0/8"}, DenyCidr: []string{"10.1.0.0/16"},
-		Keys: []*pb.Key{{KeyId: 1, Secret: []byte("secret")}}, RunLate: true, RuleId: "r1", FallbackBody: []byte("{}"),
-	}}})
+	add(24, wire.Frame{}, wholePolicy())
 	add(25, wire.Frame{}, &pb.PolicyOk{Epoch: 1, Version: 2})
 	add(26, wire.Frame{CallID: 9}, &pb.Lease{LeaseMs: 30000, Fence: 8})
 	add(27, wire.Frame{}, &pb.Methods{Methods: methods})
@@ -296,10 +293,11 @@ func hmacSHA256(key, input []byte) []byte {
 	return h.Sum(nil)
 }
 
-func digestVectors() (all []digestVector) {
+func digestVectors(t *testing.T) (all []digestVector) {
 	for _, v := range []digestVector{
 		{Name: "a call", Secret: "736563726574", Invoker: "web", Module: "pay", Method: "Charge", Nonce: "000102030405060708090a0b0c0d0e0f", TimestampMS: "1700000000000", Body: "7b7d"},
-		{Name: "reachable", Secret: "736563726574", Invoker: "web", Module: "pay", Method: "Charge", MessageID: "order 7", Nonce: "000102030405060708090a0b0c0d0e0f", TimestampMS: "1700000000000", Body: "7b7d"},
+		{Name: "reachable", Secret: "736563726574", KeyID: 1, Invoker: "web", Module: "pay", Method: "Charge", MessageID: "order 7", Nonce: "000102030405060708090a0b0c0d0e0f", TimestampMS: "1700000000000", Body: "7b7d"},
+		{Name: "a key id, and a secret of UTF-8", Secret: hex.EncodeToString([]byte("schlüssel")), KeyID: math.MaxUint32, Invoker: "web", Module: "pay.eu", Method: "Charge", Nonce: "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff", TimestampMS: "1700000000001"},
 		{Name: "everything empty", TimestampMS: "0"},
 		{Name: "the largest time", Secret: "00ff", Invoker: "w", Module: "p", Method: "c", Nonce: "ff", TimestampMS: "18446744073709551615", Body: "00"},
 	} {
@@ -312,6 +310,13 @@ func digestVectors() (all []digestVector) {
 			v.Input += fmt.Sprintf("%08x%s", len(field)/2, field)
 		}
 		v.MAC = hex.EncodeToString(hmacSHA256(unhex(v.Secret), unhex(v.Input)))
+		field, err := proto.MarshalOptions{Deterministic: true}.Marshal(&pb.RequestHeader{
+			Digest: &pb.Digest{KeyId: v.KeyID, Nonce: unhex(v.Nonce), TimestampMs: ms, Mac: unhex(v.MAC)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Field = hex.EncodeToString(field)
 		all = append(all, v)
 	}
 	return all

@@ -64,8 +64,19 @@ func responseVectors(t *testing.T) (all []responseVector) {
 	bad("details without a key", header(nil).bytes(5, header(nil).text(2, "v")))
 	ok("unknown fields 7 to 999", header(nil).varint(7, 1).text(999, "x"))
 	for num := protowire.Number(1000); num <= 1010; num++ {
-		bad(fmt.Sprintf("forged field %d", num), header(nil).text(num, "x"))
+		if num != 1002 {
+			bad(fmt.Sprintf("forged field %d", num), header(nil).text(num, "x"))
+		}
 	}
+	rule := header(nil).text(1002, "r7").varint(1003, math.MaxUint64)
+	add(21, "OK", "the rule that refused", rule)
+	add(23, "OK", "the rule that refused, and more", header(nil).text(2, "off").text(3, "application/json").varint(4, 100).raw(hex.EncodeToString(rule)))
+	bad("rule_id empty", header(nil).text(1002, ""))
+	bad("rule_id of 128 bytes", header(nil).text(1002, long(128)))
+	bad("rule_id with a blank", header(nil).text(1002, "a b"))
+	bad("rule_id twice", header(nil).text(1002, "a").text(1002, "a"))
+	bad("rule_id as a varint", header(nil).varint(1002, 1))
+	bad("rule_version twice", header(nil).varint(1003, 1).varint(1003, 1))
 	bad("forged field 2^29-1", header(nil).varint(protowire.MaxValidNumber, 1))
 	bad("a group", header(nil).raw("3b 3c"))
 	bad("an open group", header(nil).raw("3b"))

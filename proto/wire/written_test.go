@@ -25,6 +25,7 @@ func TestVectorsAreWritten(t *testing.T) {
 	wantWritten(t, "responses.json", "Headers of a server's RESPONSE, what the header walk says, and the status that a node passes on.", responseVectors(t))
 	wantWritten(t, "messages.json", "One frame for each control message and each header, with every field set.", messageVectors(t))
 	wantWritten(t, "logins.json", "LOGIN messages, and what a node says of them.", loginVectors(t))
+	wantWritten(t, "policies.json", "POLICY messages, and what a server says of them.", policyVectors(t))
 	wantWritten(t, "versions.json", "Version ranges, and what a node of version 1 makes of them.", versionVectors())
 	wantWritten(t, "parts.json", "Frames in order, and the messages that they join to.", partsVectors())
 	wantWritten(t, "hellos.json", "HELLO messages, and what a node says of their form.", helloVectors(t))
@@ -32,7 +33,7 @@ func TestVectorsAreWritten(t *testing.T) {
 	wantWritten(t, "peer_prefixes.json", "Whole frames from another node, and what a node says of their prefix.", peerPrefixVectors())
 	wantWritten(t, "peer_answers.json", "Headers of RESPONSE from another node, and what the ingress says of them.", peerAnswerVectors(t))
 	wantWritten(t, "registry.json", "Entries and contracts, what their hashes are computed over, and digests.", registryVectors())
-	wantWritten(t, "digests.json", "What a digest's mac is computed over, and the mac.", digestVectors())
+	wantWritten(t, "digests.json", "What a digest's mac is computed over, and the mac.", digestVectors(t))
 }
 
 func wantWritten[V any](t *testing.T, name, about string, vectors []V) {
