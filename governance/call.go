@@ -12,6 +12,7 @@ type Call struct {
 	Caller         string     // module
 	CallerInstance string     // instance of that module
 	CallerIP       netip.Addr // the zero Addr for a unix socket
+	External       bool       // the caller's session is one from outside the house
 
 	// Whom the caller names. Group is empty where it left the choice to the mesh.
 	Module string
