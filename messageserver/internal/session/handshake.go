@@ -100,7 +100,7 @@ func (c *session) welcome(login *pb.Login, version uint32, serverFinal []byte) {
 	c.stamp = wire.AppendInvoker(nil, login.GetModule(), login.GetInstance(), c.from.invokerIP(), o.Node, c.number)
 	c.instance.stamp = s.stamp(login.GetStamp())
 	c.adopt()
-	changes := s.nodeChanges()
+	changes, ruled := s.nodeChanges(), s.ruleChanges()
 	c.send(controlFrame(wire.KindWelcome, &pb.Welcome{
 		Version: version, Features: login.GetFeatures() & wire.FeatureNodes, ScramServerFinal: serverFinal, Node: o.Node, Mesh: o.Mesh, Session: c.number,
 		Stamp: c.instance.stamp,
@@ -111,7 +111,7 @@ func (c *session) welcome(login *pb.Login, version uint32, serverFinal []byte) {
 	}))
 	if c.isServer() {
 		c.instance.methods = contracts(login.GetMethods())
-		c.send(controlFrame(wire.KindPolicy, &pb.Policy{}))
+		c.send(s.policyFrame(login.GetModule()))
 	}
 	c.state.Store(uint32(stateOpen))
 	c.endLogin()
@@ -122,6 +122,9 @@ func (c *session) welcome(login *pb.Login, version uint32, serverFinal []byte) {
 	}
 	if s.nodeChanges() != changes {
 		c.tellNodes() // who told the others did not see this one yet
+	}
+	if c.isServer() && s.ruleChanges() != ruled {
+		c.tellPolicy() // the same
 	}
 }
 

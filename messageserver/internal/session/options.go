@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/twohop/twohop/governance"
 	"github.com/twohop/twohop/internal/frameconn"
 	"github.com/twohop/twohop/messageserver/internal/router"
 	"github.com/twohop/twohop/proto/pb"
@@ -19,6 +20,8 @@ type Options struct {
 	Nodes  func() []*pb.Node     // the ways into the mesh, for WELCOME
 	Log    *slog.Logger          // default slog.Default
 	Keys   map[string]ModuleKeys // secrets by module; nil: no secret is asked for
+
+	Governor governance.Governor // has what servers enforce next to their handlers; nil: nothing
 
 	LoginTimeout    time.Duration // from accept to WELCOME; default 5 s
 	Heartbeat       time.Duration // silence after which a long session is pinged; default 5 s
@@ -60,6 +63,9 @@ func (o Options) withDefaults() Options {
 	num(&o.LoginsPerSecond, 500)
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.Governor == nil {
+		o.Governor = noRules{}
 	}
 	if o.Nodes == nil {
 		o.Nodes = func() []*pb.Node { return nil }

@@ -3,6 +3,7 @@ package session
 import (
 	"strings"
 
+	"github.com/twohop/twohop/governance"
 	"github.com/twohop/twohop/messageserver/internal/router"
 	"github.com/twohop/twohop/proto/pb"
 	"github.com/twohop/twohop/proto/wire"
@@ -12,17 +13,19 @@ import (
 type instance struct {
 	stamp      *pb.Stamp
 	methods    *router.Methods
-	policyOK   bool // what must be enforced next to its handlers is in force
 	stopping   bool // it wants no new requests
 	registered bool
 }
 
 // takePolicyOK registers a server that has waited for it.
 func (c *session) takePolicyOK(f *wire.Frame) error {
-	if err := readControl(f, &pb.PolicyOk{}); err != nil {
+	ok := &pb.PolicyOk{}
+	if err := readControl(f, ok); err != nil {
 		return err
 	}
-	c.instance.policyOK = true
+	c.mu.Lock()
+	c.policyOK, c.enforces = true, governance.Mark{Epoch: ok.GetEpoch(), Version: ok.GetVersion()}
+	c.mu.Unlock()
 	c.register()
 	return nil
 }
@@ -48,7 +51,10 @@ func (c *session) takeMethods(f *wire.Frame) error {
 // register adds the instance to the registry, once policy and methods stand.
 func (c *session) register() {
 	i := &c.instance
-	if i.registered || i.stopping || !i.policyOK || len(i.methods.ByName) == 0 || c.currentState() != stateOpen {
+	c.mu.Lock()
+	governed := c.policyOK
+	c.mu.Unlock()
+	if i.registered || i.stopping || !governed || len(i.methods.ByName) == 0 || c.currentState() != stateOpen {
 		return
 	}
 	i.registered = true

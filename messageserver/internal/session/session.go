@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twohop/twohop/governance"
 	"github.com/twohop/twohop/internal/frameconn"
 	"github.com/twohop/twohop/internal/scram"
 	"github.com/twohop/twohop/messageserver/internal/router"
@@ -64,6 +65,8 @@ type session struct {
 	mu       sync.Mutex
 	flights  map[uint64]flight // calls of this module, by its call_id
 	gone     bool              // the connection has ended
+	policyOK bool              // a server: what it must enforce is in force
+	enforces governance.Mark   // by which document
 	patience *time.Timer       // ends a session that was told to leave and stays
 }
 

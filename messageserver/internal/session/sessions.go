@@ -26,6 +26,7 @@ type Sessions struct {
 	logins    *loginRate
 	events    *eventlog.Log
 	news      news
+	policies  policies
 
 	// Guarded by mu.
 	mu        sync.Mutex

@@ -1,0 +1,164 @@
+package session
+
+import (
+	"net/netip"
+	"sync"
+
+	"github.com/twohop/twohop/governance"
+	"github.com/twohop/twohop/internal/frameconn"
+	"github.com/twohop/twohop/proto/pb"
+	"github.com/twohop/twohop/proto/wire"
+)
+
+// policies tells servers what they have to enforce next to their handlers, when that has changed.
+type policies struct {
+	// Held while the rules are asked and POLICY is queued, so that the last one that a module gets is the newest.
+	telling sync.Mutex
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	changes uint64 // how often the rules have changed
+	pending bool   // servers are going to be told
+}
+
+// RulesChanged says that Options.Governor has other restrictions than before. All open server sessions are told, also those
+// for which they are the same: their POLICY_OK says that the new document is in force. It does not block.
+func (s *Sessions) RulesChanged() {
+	p := &s.policies
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.changes++
+	if !p.pending {
+		p.pending = true
+		go s.tellPolicies()
+	}
+}
+
+func (s *Sessions) ruleChanges() uint64 {
+	s.policies.mu.Lock()
+	defer s.policies.mu.Unlock()
+	return s.policies.changes
+}
+
+// tellPolicies tells every server its policy.
+func (s *Sessions) tellPolicies() {
+	p := &s.policies
+	p.telling.Lock()
+	p.mu.Lock()
+	p.pending = false
+	p.mu.Unlock()
+	frames := make(map[string]wire.Frame) // by module
+	var wake []*session
+	for _, c := range s.snapshot() {
+		if !c.isOpen() || !c.isServer() {
+			continue
+		}
+		module := c.login.GetModule()
+		f, made := frames[module]
+		if !made {
+			f = s.policyFrame(module)
+			frames[module] = f
+		}
+		if c.sendPolicy(f) {
+			wake = append(wake, c)
+		}
+	}
+	p.telling.Unlock()
+	for _, c := range wake {
+		c.conn.Flush()
+	}
+}
+
+// tellPolicy tells one server its policy. From any goroutine.
+func (c *session) tellPolicy() {
+	p := &c.room.policies
+	p.telling.Lock()
+	wake := c.sendPolicy(c.room.policyFrame(c.login.GetModule()))
+	p.telling.Unlock()
+	if wake {
+		c.conn.Flush()
+	}
+}
+
+// sendPolicy queues a POLICY, and reports whether the connection has to be flushed.
+func (c *session) sendPolicy(f wire.Frame) (wake bool) {
+	wake, err := c.conn.Send(frameconn.Control, &f, false)
+	return err == nil && wake
+}
+
+// policyFrame returns what the servers of a module have to enforce. A policy that no frame can carry is told as far as the
+// document's mark: what it says is then enforced at the ingress only, and the log says so.
+func (s *Sessions) policyFrame(module string) wire.Frame {
+	mark, restrictions := s.opts.Governor.Restrictions(module)
+	p := &pb.Policy{Epoch: mark.Epoch, Version: mark.Version, Restrictions: make([]*pb.Restriction, 0, len(restrictions))}
+	for i := range restrictions {
+		p.Restrictions = append(p.Restrictions, restriction(&restrictions[i]))
+	}
+	f, err := wire.PolicyFrame(p)
+	if err == nil {
+		return f
+	}
+	s.log("policy not told", err, "module", module, "restrictions", len(restrictions))
+	f, _ = wire.PolicyFrame(&pb.Policy{Epoch: mark.Epoch, Version: mark.Version}) // it breaks no limit
+	return f
+}
+
+// restriction translates one rule for the frame.
+func restriction(r *governance.Restriction) *pb.Restriction {
+	m := &pb.Restriction{RuleId: r.RuleID, Method: r.Method, Caller: r.Caller, Shadow: r.Shadow}
+	switch {
+	case r.Off != nil:
+		m.Kind = &pb.Restriction_Off{Off: &pb.Off{FallbackBody: r.Off.Fallback, FallbackType: r.Off.FallbackType}}
+	case r.Addresses != nil:
+		m.Kind = &pb.Restriction_Addresses{Addresses: &pb.Addresses{
+			AllowCidr: texts(r.Addresses.Allow), DenyCidr: texts(r.Addresses.Deny),
+		}}
+	case len(r.Password) > 0:
+		keys := make([]*pb.Key, 0, len(r.Password))
+		for _, k := range r.Password {
+			keys = append(keys, &pb.Key{KeyId: k.ID, Secret: k.Secret})
+		}
+		m.Kind = &pb.Restriction_Passwords{Passwords: &pb.Passwords{Keys: keys}}
+	case r.Rate != nil:
+		m.Kind = &pb.Restriction_Rate{Rate: &pb.Rate{PerSecond: r.Rate.PerSecond, Burst: r.Rate.Burst}}
+	case r.Late == governance.LateDiscard:
+		m.Kind = &pb.Restriction_Late{Late: pb.Late_LATE_DISCARD}
+	case r.Late == governance.LateRun:
+		m.Kind = &pb.Restriction_Late{Late: pb.Late_LATE_RUN}
+	}
+	return m
+}
+
+func texts(prefixes []netip.Prefix) []string {
+	all := make([]string, 0, len(prefixes))
+	for _, p := range prefixes {
+		all = append(all, p.String())
+	}
+	return all
+}
+
+// noRules is the Governor of sessions that have none.
+type noRules struct{}
+
+func (noRules) Generation() uint64                           { return 0 }
+func (noRules) Regime(governance.Subject) *governance.Regime { return nil }
+func (noRules) Restrictions(string) (governance.Mark, []governance.Restriction) {
+	return governance.Mark{}, nil
+}
+
+// Enforcing says how many server sessions of a module there are, of all modules for "", and how many of them have said that
+// they enforce the document with the given mark, or a newer one.
+func (s *Sessions) Enforcing(module string, mark governance.Mark) (servers, enforcing int) {
+	for _, c := range s.snapshot() {
+		if c.currentState() != stateOpen || !c.isServer() || module != "" && c.login.GetModule() != module {
+			continue
+		}
+		servers++
+		c.mu.Lock()
+		if c.policyOK && !c.enforces.Less(mark) {
+			enforcing++
+		}
+		c.mu.Unlock()
+	}
+	return servers, enforcing
+}
