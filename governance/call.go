@@ -24,7 +24,7 @@ type Call struct {
 	Idempotent bool // the caller says that running it twice does no harm
 	Critical   Criticality
 	Attempt    uint8         // as it arrived: above 0, somebody before this node has retried
-	Budget     time.Duration // what is left of the deadline at arrival
+	Budget     time.Duration // what is left of the deadline at arrival; 0: the caller gave none, or nothing is left
 	Size       int           // bytes of header and body
 }
 

@@ -37,7 +37,8 @@ type Options struct {
 	// Over is what becomes of calls over the limit.
 	Over Over
 
-	// MaxWait is how long Pace holds a call at most; the call's own budget may be shorter.
+	// MaxWait is how long Pace holds a call at most; the call's own budget may be shorter. A call whose answer nobody awaits
+	// is not held.
 	MaxWait time.Duration
 }
 
@@ -61,7 +62,10 @@ func (p *Policy) Admit(now time.Duration, c *governance.Call) governance.Verdict
 	}
 	var most time.Duration
 	if p.options.Over == Pace && !c.OneWay {
-		most = min(p.options.MaxWait, c.Budget)
+		most = p.options.MaxWait
+		if c.Budget > 0 {
+			most = min(most, c.Budget)
+		}
 	}
 	wait, ok := p.bucket.Reserve(now, most)
 	switch {
