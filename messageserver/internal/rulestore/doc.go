@@ -1,0 +1,2 @@
+// Package rulestore is where rules come from and how they change.
+package rulestore
