@@ -37,6 +37,11 @@ var kinds = []kind{
 			b.open()
 		}
 	}},
+	{"memory", func(_ *testing.T, kept int) (Store, Store, func()) {
+		s := NewMemory()
+		s.kept = kept
+		return s, s, func() {} // it ends with its owner
+	}},
 	{"redis", func(t *testing.T, kept int) (Store, Store, func()) {
 		server := testkit.Redis(t)
 		open := func() Store {
