@@ -27,9 +27,12 @@ type Options struct {
 	Listen string `yaml:"listen"`
 	// Advertise is the address that modules are told for this node. Default: where it listens.
 	Advertise string `yaml:"advertise"`
-	// DataDir is the folder for what must outlive the node: its incarnation. It is made if it is missing, and is this node's
-	// alone. Needed with Peers.MembersFile; without it nothing is kept. Default "".
+	// DataDir is the folder for what must outlive the node: its incarnation, the rules, what was counted, who changed what. It is
+	// made if it is missing, and is this node's alone. Needed with Peers.MembersFile; without it nothing is kept. Default "".
 	DataDir string `yaml:"data_dir"`
+	// Keeper is the node that keeps, in its DataDir, what must outlive nodes: the rules. It is the same for all nodes of a mesh. A
+	// node that is alone is its own. In a mesh that has neither a keeper nor Redis the rules cannot change. Default "".
+	Keeper string `yaml:"keeper"`
 	// DrainTimeout bounds how long a stop waits for sessions to leave. Default 10 s.
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 
@@ -38,6 +41,10 @@ type Options struct {
 	Session SessionOptions `yaml:"session"`
 	Calls   CallOptions    `yaml:"calls"`
 	Peers   PeerOptions    `yaml:"peers"`
+	Redis   RedisOptions   `yaml:"redis"`
+	Rules   RuleOptions    `yaml:"rules"`
+	Stats   StatsOptions   `yaml:"stats"`
+	Alarms  AlarmOptions   `yaml:"alarms"`
 
 	// Listener takes the place of Listen, for programs that embed a node. The node closes it.
 	Listener net.Listener `yaml:"-"`
@@ -146,6 +153,8 @@ func (o Options) WithDefaults() Options {
 	def(&o.Calls.MaxKept, 256<<20)
 	def(&o.Calls.RetryPercent, 10)
 	def(&o.Peers.Listen, "127.0.0.1:7072")
+	def(&o.Redis.Prefix, "twohop")
+	def(&o.Stats.MaxSubjects, 10_000)
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -207,6 +216,7 @@ func (o Options) Validate() error {
 		bad("auth.mode", "is %q, must be none or secret", o.Auth.Mode)
 	}
 	errs = append(errs, o.validatePeers()...)
+	errs = append(errs, o.validateKeeping()...)
 	for _, d := range []struct {
 		key string
 		v   time.Duration

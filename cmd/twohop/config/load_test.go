@@ -132,7 +132,7 @@ func TestFilesThatAreNoConfiguration(t *testing.T) {
 			`:1:54: auth.modules[0].key_id: is "-1", must be 0 to 4294967295`},
 		{"itself", "auth: {mode: secret, modules: &m [{module: *m, secret: 0123456789abcdef}]}", ":1:31: auth.modules[0].module: must be a single value"},
 		{"too long", "# " + strings.Repeat("x", maxFile), ": it has more than 1048576 bytes"},
-		{"merge", "x: &x {dead: 1s}\nsession: {<<: *x}\n", ":1:1: x: is not a key; here are: node, number, mesh, listen, advertise, data_dir, drain_timeout, admin, auth, session, calls, peers\n"},
+		{"merge", "x: &x {dead: 1s}\nsession: {<<: *x}\n", ":1:1: x: is not a key; here are: node, number, mesh, listen, advertise, data_dir, keeper, drain_timeout, admin, auth, session, calls, peers, redis, rules, stats, alarms\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			file := write(t, test.text, 0o600)
