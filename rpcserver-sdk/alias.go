@@ -21,7 +21,8 @@ import "github.com/twohop/twohop/internal/caller"
 //	Try         []string           nodes worth trying
 //	RetryAfter  time.Duration      wait at least so long; 0: nothing was said
 //	Unknown     []Receiver         the instances that may have run it
-//	Fallback    []byte             with DEGRADED: the body to use instead of an answer
+//	Fallback    []byte             with DEGRADED: the body to use instead of an answer, and
+//	FallbackType string            its content type
 type Error = caller.Error
 
 // Sentinels for errors.Is.

@@ -59,3 +59,8 @@ func WantReceipt(r *Receipt) CallOption { return caller.WantReceipt(r) }
 
 // ContentType names the form of a body of bytes (≤ 127 printable ASCII bytes). Default: none for bytes.
 func ContentType(name string) CallOption { return caller.ContentType(name) }
+
+// Password proves that the caller knows one of the method's passwords, which the mesh's rules may demand: keyID says which,
+// the secret has 1 to 1,024 bytes. It does not leave the process: each attempt carries a digest by it, of the call and the body,
+// that is good once and for two minutes. The machines' clocks must agree that well.
+func Password(keyID uint32, secret string) CallOption { return caller.Password(keyID, secret) }

@@ -28,8 +28,12 @@ func (d dispatcher) Request(session *caller.Session, f *wire.Frame) {
 	}
 	m := (*s.methods.Load())[string(h.Method)]
 	if m == nil {
-		if string(h.Method) == methodPing {
+		switch string(h.Method) {
+		case methodPing:
 			s.pong(session, f)
+			return
+		case methodCounts:
+			s.reportCounts(session, f)
 			return
 		}
 		s.reject(session, f, wire.Unimplemented, "the module has no such method", 0)
@@ -43,12 +47,11 @@ func (d dispatcher) Request(session *caller.Session, f *wire.Frame) {
 	}
 	t.keepBody(f.Body)
 	if room, stopped := s.queue.push(t); !room {
+		r := refusal{code: wire.Overloaded, message: "too many requests wait for a handler", retryAfter: overloadedRetry * time.Millisecond}
 		if stopped {
-			s.refuse(t, wire.Draining, "the server stops", 0)
-		} else {
-			s.stats.overloaded.Add(1)
-			s.refuse(t, wire.Overloaded, "too many requests wait for a handler", overloadedRetry)
+			r = refusal{code: wire.Draining, message: "the server stops"}
 		}
+		s.turnDown(t, nil, &r)
 		t.free()
 		session.End()
 	}
@@ -78,6 +81,7 @@ func (s *Server) newTask(session *caller.Session, f *wire.Frame, h *wire.Request
 	t.due = max(arrived+budget, 1)
 	t.asked.deadline = s.epoch.Add(t.due)
 	t.request, t.deadline = &t.asked, t.asked.deadline
+	t.facts = factsOf(f.Header, h)
 	return t
 }
 
@@ -106,12 +110,9 @@ func contentType(b []byte) string {
 func (s *Server) inline(t *task, body []byte) {
 	defer t.session.End()
 	t.asked.Body = body
-	if !t.late && s.client.Clock().Now() >= t.due {
-		s.stats.expired.Add(1)
-		s.refuse(t, wire.Expired, "its time was up before the handler could start", 0)
-		return
+	if s.admit(t) {
+		s.handle(t)
 	}
-	s.handle(t)
 }
 
 // reject answers a request that never becomes a task.
@@ -156,28 +157,21 @@ func (d dispatcher) Cancel(session *caller.Session, callID uint64, why wire.Code
 		return
 	}
 	s.stats.cancelled.Add(1)
+	t.method.counts.left(why)
 	s.refuse(t, why, "taken out of the queue", 0)
 	t.free()
 	session.End()
 }
 
-// Policy keeps the newest policy.
-func (d dispatcher) Policy(_ *caller.Session, p *pb.Policy) {
-	for {
-		old := d.policy.Load()
-		if old != nil && (old.GetEpoch() > p.GetEpoch() || old.GetEpoch() == p.GetEpoch() && old.GetVersion() > p.GetVersion()) {
-			return
-		}
-		if d.policy.CompareAndSwap(old, p) {
-			return
-		}
-	}
+// Policy puts the newest policy in force, whichever of the nodes sent it.
+func (d dispatcher) Policy(_ *caller.Session, p *pb.Policy) error {
+	return d.enforced.replace(p, d.client.Clock().Now())
 }
 
 // BatchEnd wakes workers for what has been read. A policy that was among it has been acknowledged now.
 func (d dispatcher) BatchEnd(*caller.Session) {
 	d.queue.wake()
-	if d.policy.Load() != nil {
+	if d.enforced.known.Load() {
 		d.govern.Do(func() { close(d.governed) })
 	}
 }
@@ -185,7 +179,7 @@ func (d dispatcher) BatchEnd(*caller.Session) {
 // Lost drops what was not started from a session that has ended.
 func (d dispatcher) Lost(session *caller.Session) {
 	for _, t := range d.queue.remove(session) {
-		d.stats.dropped.Add(1)
+		d.drop(t)
 		t.free()
 		session.End()
 	}

@@ -35,6 +35,7 @@ type method struct {
 	contract *pb.Method
 	serial   bool
 	inline   bool
+	counts   counts
 }
 
 type methodOption func(m *method)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/twohop/twohop/internal/caller"
-	"github.com/twohop/twohop/proto/pb"
 	"github.com/twohop/twohop/proto/wire"
 )
 
@@ -25,10 +24,10 @@ type Server struct {
 	epoch  time.Time // when the clock was 0
 	asks   []string  // the keys of needs
 
-	methods atomic.Pointer[map[string]*method]
-	policy  atomic.Pointer[pb.Policy] // the newest
-	stats   counters
-	said    notes
+	methods  atomic.Pointer[map[string]*method]
+	enforced enforcement
+	stats    counters
+	said     notes
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -45,6 +44,7 @@ type Server struct {
 func New(opts Options) *Server {
 	opts = opts.withDefaults()
 	s := &Server{opts: opts, needs: map[string]bool{self: false}, ready: make(chan struct{}), governed: make(chan struct{}), said: newNotes()}
+	s.enforced.nonces = newNonces()
 	s.methods.Store(&map[string]*method{})
 	client, err := caller.New(opts.translate(dispatcher{s}))
 	if err = errors.Join(err, opts.validate()); err != nil {
@@ -106,7 +106,7 @@ func (s *Server) stop() error {
 	s.client.Drain(drain)
 	cancel()
 	for _, t := range s.queue.stop() {
-		s.refuse(t, wire.Draining, "the server stops", 0)
+		s.turnDown(t, nil, &refusal{code: wire.Draining, message: "the server stops"})
 		t.free()
 		t.session.End()
 	}

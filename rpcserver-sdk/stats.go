@@ -10,6 +10,7 @@ import (
 type counters struct {
 	requests, rejected, overloaded, expired, cancelled, lateCancels, dropped atomic.Uint64
 	failed, panics, tooLarge, answersLost                                    atomic.Uint64
+	degraded, denied, badDigest, replayed, rateLimited, shadowed             atomic.Uint64
 }
 
 // Stats is a reading of a server's counters.
@@ -19,7 +20,7 @@ type Stats struct {
 
 	Requests    uint64 // that came
 	Rejected    uint64 // malformed, or for a method that is not there
-	Overloaded  uint64 // the queue was full
+	Overloaded  uint64 // the queue was full, or the memory for digests
 	Expired     uint64 // the caller's time was up before the handler
 	Cancelled   uint64 // taken out of the queue for their callers
 	LateCancels uint64 // for requests that are not here any more
@@ -28,6 +29,14 @@ type Stats struct {
 	Panics      uint64 // handlers that crashed
 	TooLarge    uint64 // answers that no node takes
 	AnswersLost uint64 // answers whose session was lost or did not take them
+
+	// Refused by the mesh's rules, right before the handler.
+	Degraded    uint64 // switched off
+	Denied      uint64 // from an address that may not
+	BadDigest   uint64 // without the method's password
+	Replayed    uint64 // with a digest that came before
+	RateLimited uint64 // more than this instance may run
+	Shadowed    uint64 // not refused: by rules in shadow, each time that one would have
 }
 
 // Stats returns the counters.
@@ -43,6 +52,8 @@ func (s *Server) Stats() Stats {
 		Expired: c.expired.Load(), Cancelled: c.cancelled.Load(), LateCancels: c.lateCancels.Load(),
 		Dropped: c.dropped.Load(), Failed: c.failed.Load(), Panics: c.panics.Load(),
 		TooLarge: c.tooLarge.Load(), AnswersLost: c.answersLost.Load(),
+		Degraded: c.degraded.Load(), Denied: c.denied.Load(), BadDigest: c.badDigest.Load(), Replayed: c.replayed.Load(),
+		RateLimited: c.rateLimited.Load(), Shadowed: c.shadowed.Load(),
 	}
 }
 

@@ -593,14 +593,14 @@ func TestMethodsOfARunningServer(t *testing.T) {
 				Handle(s.Server, name, say)
 			}()
 		}
-		if s.policy.Load().GetVersion() != 1 {
-			t.Errorf("policy is %v", s.policy.Load())
+		if v := s.enforced.newest().Version; v != 1 {
+			t.Errorf("policy version %d is in force, want that of the first session", v)
 		}
 		l.tell(wire.KindPolicy, &pb.Policy{Epoch: 1, Version: 9})
 		<-n.opened
 		l.tell(wire.KindPolicy, &pb.Policy{Epoch: 1, Version: 8})
 		<-n.opened
-		if v := s.policy.Load().GetVersion(); v != 9 {
+		if v := s.enforced.newest().Version; v != 9 {
 			t.Errorf("policy version %d is kept, want the newest", v)
 		}
 	}, func(o *Options) { o.Weight = 7 })

@@ -24,9 +24,10 @@ type task struct {
 	method  *method
 	key     string        // of SerialByKey
 	queued  time.Duration // on the server's clock
-	due     time.Duration // when the caller's time is up; 0: never
+	due     time.Duration // when the caller's time is up
 	late    bool          // run it although its time is up
 	oneWay  bool
+	facts   facts
 	body    *[]byte   // the pooled buffer behind asked.Body, or nil
 	room    [144]byte // of asked.header, for most: names of thirty bytes and no metadata
 
@@ -67,15 +68,18 @@ func (s *Server) run(t *task) {
 	defer t.session.End()
 	defer t.free()
 	if !t.session.Open() {
-		s.stats.dropped.Add(1)
+		s.drop(t)
 		return
 	}
-	if t.due != 0 && !t.late && s.client.Clock().Now() >= t.due {
-		s.stats.expired.Add(1)
-		s.refuse(t, wire.Expired, "its time was up before the handler could start", 0)
-		return
+	if s.admit(t) {
+		s.handle(t)
 	}
-	s.handle(t)
+}
+
+// drop counts a task whose session is lost: there is nobody to answer.
+func (s *Server) drop(t *task) {
+	s.stats.dropped.Add(1)
+	t.method.counts.refused.Add(1)
 }
 
 // handle runs the handler and answers.
@@ -87,7 +91,9 @@ func (s *Server) handle(t *task) {
 		t.asked.scratch = (*scratch)[:0]
 	}
 	through := false
+	t.method.counts.started.Add(1)
 	defer func() {
+		t.method.counts.finished.Add(1)
 		t.end(context.Canceled)
 		if !through { // a panic, or the end of the goroutine
 			cause := recover()

@@ -1,6 +1,7 @@
 package caller
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -36,6 +37,9 @@ func (c *Client) respond(s *Session, f *wire.Frame) error {
 		return nil
 	}
 	err := errorOf(f, h)
+	if err.Fallback != nil {
+		err.FallbackType = cmp.Or(h.GetContentType(), cl.asked)
+	}
 	if c.reroute(cl, s, err) {
 		return nil
 	}

@@ -25,6 +25,7 @@ type call struct {
 	oneWay   bool
 	raw      bool   // the answer is the caller's bytes
 	asked    string // the content type of the body
+	invoker  string // the module that calls, with a password
 	kept     bool   // one-way: the record is the queue's
 	order    uint64 // of its start
 
@@ -160,6 +161,12 @@ func (cl *call) frame(now time.Duration) wire.Frame {
 		f.Attempt = uint8(min(cl.attempts-1, 255))
 		cl.head = protowire.AppendTag(cl.head[:cl.headLen], fieldFirstAttemptAge, protowire.VarintType)
 		cl.head = protowire.AppendVarint(cl.head, uint64(min((now-cl.firstSent).Milliseconds(), 1<<32-1)))
+	}
+	if cl.settings.password.set {
+		if cl.attempts <= 1 {
+			cl.head = cl.head[:cl.headLen]
+		}
+		cl.head = cl.appendDigest(cl.head)
 	}
 	f.Header = cl.head
 	return f

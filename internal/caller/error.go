@@ -55,6 +55,8 @@ type Error struct {
 	Unknown []Receiver
 	// Fallback is the body that a rule gives callers instead of an answer, with DEGRADED.
 	Fallback []byte
+	// FallbackType is its content type; that of the call's body where the rule names none.
+	FallbackType string
 
 	cause error
 }

@@ -93,14 +93,22 @@ func (cl *call) check() *Error {
 	if err := r.Check(&f); err != nil {
 		return wireError(err)
 	}
-	if len(cl.head) > wire.MaxHeader-headerReserve {
-		return fail(CodeTooLarge, "the header has %d bytes, must have at most %d", len(cl.head), wire.MaxHeader-headerReserve)
+	if limit := wire.MaxHeader - cl.reserve(); len(cl.head) > limit {
+		return fail(CodeTooLarge, "the header has %d bytes, must have at most %d", len(cl.head), limit)
 	}
-	return nil
+	return cl.settings.password.check()
 }
 
 // headerReserve is room for what a resend adds.
 const headerReserve = 16
+
+// reserve is room in the header for what differs from attempt to attempt.
+func (cl *call) reserve() int {
+	if cl.settings.password.set {
+		return headerReserve + digestReserve
+	}
+	return headerReserve
+}
 
 // wireError returns what the codec says about input as a call's error.
 func wireError(err error) *Error {

@@ -185,6 +185,6 @@ type idleServer struct{}
 
 func (idleServer) Request(*Session, *wire.Frame)      {}
 func (idleServer) Cancel(*Session, uint64, wire.Code) {}
-func (idleServer) Policy(*Session, *pb.Policy)        {}
+func (idleServer) Policy(*Session, *pb.Policy) error  { return nil }
 func (idleServer) BatchEnd(*Session)                  {}
 func (idleServer) Lost(*Session)                      {}

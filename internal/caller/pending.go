@@ -66,6 +66,9 @@ func (c *Client) launch(ctx context.Context, cl *call, name, contentType string,
 	for _, o := range opts {
 		o.ApplyToCall(&cl.settings)
 	}
+	if cl.settings.password.set {
+		cl.invoker = c.opts.Login.GetModule()
+	}
 	err := cl.encode(&c.names, contentType)
 	if err == nil {
 		now := c.clock.Now()

@@ -15,8 +15,9 @@ type Server interface {
 	Request(s *Session, f *wire.Frame)
 	// Cancel says that a request is not wanted any more.
 	Cancel(s *Session, callID uint64, why wire.Code)
-	// Policy replaces what must be enforced; it is in force when Policy returns.
-	Policy(s *Session, p *pb.Policy)
+	// Policy replaces what must be enforced, if it is newer; the newest is in force when Policy returns. An error says that it is
+	// broken, and ends the session.
+	Policy(s *Session, p *pb.Policy) error
 	// BatchEnd says that everything that has been read was handed over.
 	BatchEnd(s *Session)
 	// Lost says that a session ended: what was not started from it must not be.

@@ -118,11 +118,13 @@ func (s *Session) serve(f *wire.Frame) error {
 	case wire.KindCancel:
 		server.Cancel(s, f.CallID, f.Status)
 	case wire.KindPolicy:
-		var p pb.Policy
-		if err := proto.Unmarshal(f.Header, &p); err != nil {
-			return breach("POLICY: %v", err)
+		p, err := wire.ReadPolicy(f)
+		if err != nil {
+			return err
 		}
-		server.Policy(s, &p)
+		if err := server.Policy(s, p); err != nil {
+			return err
+		}
 		s.control(wire.KindPolicyOK, &pb.PolicyOk{Epoch: p.GetEpoch(), Version: p.GetVersion()})
 		s.client.noteGoverned()
 	}
@@ -179,7 +181,7 @@ func (s *Session) queue(kind wire.Kind, m proto.Message) (wake bool) {
 
 // fits reports what the node would say to the call's size.
 func (s *Session) fits(cl *call) *Error {
-	if n, limit := len(cl.head)+headerReserve+len(cl.body), s.MaxMessage(); n > limit {
+	if n, limit := len(cl.head)+cl.reserve()+len(cl.body), s.MaxMessage(); n > limit {
 		return fail(CodeTooLarge, "the call has %d bytes, the node takes %d", n, limit)
 	}
 	return nil

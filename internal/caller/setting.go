@@ -23,6 +23,7 @@ type Settings struct {
 	userData    []byte
 	contentType string
 	receipt     *Receipt
+	password    password
 	set         bool // something that changes the header is set
 }
 
