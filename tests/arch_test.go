@@ -55,6 +55,7 @@ var house = []room{
 	{name: "messageserver/internal/calllog/...", may: []string{"proto/*", "governance"}},
 	{name: "messageserver/internal/alarm/...", may: []string{"proto/*", "governance"}},
 	{name: "messageserver/internal/audit/...", may: []string{"proto/*", "governance"}},
+	{name: "messageserver/internal/quota/...", may: []string{"proto/*", "governance", "governance/quota", "governance/ratelimit"}},
 	{name: "messageserver/internal/discovery/...", may: []string{"proto/*", "governance"}},
 	{name: "messageserver/internal/rulestore/...", may: []string{"proto/*", "governance", "governance/rules"}},
 	{name: "messageserver/internal/admin/...", may: []string{

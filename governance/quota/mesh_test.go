@@ -96,7 +96,7 @@ func (m *mesh) demands(each ...float64) {
 }
 
 func TestASkewedDemandThatMovesGetsTheWholeLimit(t *testing.T) {
-	for _, limit := range []float64{2_000,3_000,4_000, 5_000,10_000} {
+	for _, limit := range []float64{2_000, 3_000, 4_000, 5_000, 10_000} {
 		for _, over := range []float64{1.2, 2, 10} {
 			for _, pattern := range [][]float64{{100, 0, 0}, {80, 15, 5}, {34, 33, 33}} {
 				for seed := range uint64(3) {
