@@ -20,12 +20,24 @@ type Policy struct {
 	all     bool   // the share is 1
 
 	// Updated by Admit. It begins at a half: at 0 a share like 0.3, which no float is, would owe its last call of the first hundred.
-	sum atomic.Uint64
+	// Policies that follow each other have it together.
+	sum *atomic.Uint64
 }
 
 // New returns the policy of a rule. It keeps off.Fallback, which must not be changed.
 func New(rule governance.Rule, off governance.Off) *Policy {
+	p := newPolicy(rule, off, &atomic.Uint64{})
+	p.sum.Store(1 << 63)
+	return p
+}
+
+// Next returns the policy of a rule that takes the place of p's: which of the next calls are off goes on from where p stands, so
+// that a small share of few calls is not begun anew with each document. It keeps off.Fallback, too.
+func (p *Policy) Next(rule governance.Rule, off governance.Off) *Policy { return newPolicy(rule, off, p.sum) }
+
+func newPolicy(rule governance.Rule, off governance.Off, sum *atomic.Uint64) *Policy {
 	p := &Policy{
+		sum:     sum,
 		rule:    rule,
 		verdict: governance.Verdict{Code: degraded, Fallback: off.Fallback, FallbackType: off.FallbackType},
 		all:     off.Share >= 1,
@@ -33,7 +45,6 @@ func New(rule governance.Rule, off governance.Off) *Policy {
 	if off.Share > 0 && !p.all {
 		p.step = uint64(math.Ldexp(off.Share, 64))
 	}
-	p.sum.Store(1 << 63)
 	return p
 }
 

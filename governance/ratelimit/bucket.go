@@ -166,3 +166,17 @@ func (b *Bucket) Asked() uint64 { return b.asked.Load() }
 
 // Rate returns the tokens per second that are in force.
 func (b *Bucket) Rate() float64 { return b.state.Load().rate }
+
+// Left returns the tokens that could be taken at once; less than 0 if some are reserved that will be earned later. It takes none.
+func (b *Bucket) Left(now time.Duration) float64 {
+	for {
+		s := b.state.Load()
+		arrival := s.arrival.Load()
+		if arrival == moved {
+			runtime.Gosched()
+			continue
+		}
+		level := s.level(now)
+		return float64(s.burst-(max(arrival, level)-level)) / float64(s.token)
+	}
+}
