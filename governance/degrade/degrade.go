@@ -33,7 +33,9 @@ func New(rule governance.Rule, off governance.Off) *Policy {
 
 // Next returns the policy of a rule that takes the place of p's: which of the next calls are off goes on from where p stands, so
 // that a small share of few calls is not begun anew with each document. It keeps off.Fallback, too.
-func (p *Policy) Next(rule governance.Rule, off governance.Off) *Policy { return newPolicy(rule, off, p.sum) }
+func (p *Policy) Next(rule governance.Rule, off governance.Off) *Policy {
+	return newPolicy(rule, off, p.sum)
+}
 
 func newPolicy(rule governance.Rule, off governance.Off, sum *atomic.Uint64) *Policy {
 	p := &Policy{

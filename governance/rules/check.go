@@ -1,0 +1,75 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Check judges what depends on the time: a rule that would have ended already is refused, unless the previous document, which may be
+// nil, has one of the same id and the same end. The error is *Invalid.
+func (d *Document) Check(previous *Document, now time.Time) error {
+	ends := map[string]time.Time{}
+	if previous != nil {
+		for _, r := range previous.Rules {
+			ends[r.ID] = r.Until
+		}
+	}
+	var problems []Problem
+	for i := range d.Rules {
+		r := &d.Rules[i]
+		if before, was := ends[r.ID]; r.ended(now) && !(was && before.Equal(r.Until)) {
+			problems = append(problems, r.problem("until", fmt.Sprintf("until: %s is in the past: it is %s; the rule %s would do nothing",
+				r.Until.Format(time.RFC3339), now.UTC().Format(time.RFC3339), r.ID)))
+		}
+	}
+	return invalid(problems)
+}
+
+// problem says something about a key of the rule, or about the rule.
+func (r *Rule) problem(key, message string) Problem {
+	at, ok := r.columns[key]
+	if !ok {
+		at = position{r.Line, 1}
+	}
+	return Problem{at.line, at.column, message}
+}
+
+// Known says what is registered in the mesh.
+type Known interface {
+	Modules() []string
+	Methods(module string) []string
+}
+
+// Warnings names what is allowed and may be a slip of the pen: modules and methods that nobody has registered, and callers that no
+// module is called. They are in the order of the text.
+func (d *Document) Warnings(k Known) []Problem {
+	var problems []Problem
+	modules := k.Modules()
+	warn := func(r *Rule, key, name string, known []string, where string) bool {
+		if name == "" || slices.Contains(known, name) {
+			return false
+		}
+		message := fmt.Sprintf("%s: nobody has registered %s%s", key, name, where)
+		if meant := nearest(name, known); meant != "" {
+			message += "; did you mean " + meant + "?"
+		}
+		problems = append(problems, r.problem(key, message))
+		return true
+	}
+	methods := map[string][]string{}
+	for i := range d.Rules {
+		r := &d.Rules[i]
+		if warn(r, "module", r.Module, modules, "") || r.Module == "" || r.Method == "" {
+			continue
+		}
+		known, asked := methods[r.Module]
+		if !asked {
+			known = k.Methods(r.Module)
+			methods[r.Module] = known
+		}
+		warn(r, "method", r.Method, known, " in "+r.Module)
+	}
+	inOrder(problems)
+	return problems
+}
