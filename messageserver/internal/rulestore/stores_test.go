@@ -72,7 +72,9 @@ func TestWhoGetsNoAnswerDoesNotKnow(t *testing.T) {
 		t.Errorf("put over a broken link: %v, want ErrUnknown", err)
 	}
 	behind := Serve(s) // the keeper's own store does not know
-	over := NewRemote(func(ctx context.Context, method string, body []byte) ([]byte, error) { return behind[method](ctx, body) })
+	over := NewRemote(func(ctx context.Context, method string, body []byte) ([]byte, error) {
+		return behind[method](ctx, body)
+	})
 	if err := over.Put(t.Context(), version(1), entry(version(2), "x")); !errors.Is(err, ErrUnknown) {
 		t.Errorf("put at a keeper that does not know: %v, want ErrUnknown", err)
 	}

@@ -1,0 +1,286 @@
+package rulestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/twohop/twohop/governance"
+	"github.com/twohop/twohop/governance/rules"
+)
+
+// Change is a whole new document.
+type Change struct {
+	Text   []byte
+	From   *governance.Mark // the version that it was made from; nil: whichever is the newest
+	Author string           // required; not "file:…", which is the file's
+	Reason string
+	DryRun bool // says what would change, and writes nothing
+}
+
+// Edit changes some rules of the newest document.
+type Edit struct {
+	Insert []rules.Rule // in the places of those of their ids, or below the others
+	Remove []string     // ids; one that is not there is an error
+	Author string       // required
+	Reason string
+	DryRun bool
+}
+
+// Applied is what a change did, or would do. Mark is that of the new version; where the text was the newest already, that of the
+// newest, and there are no Changes.
+type Applied struct {
+	governance.Mark
+
+	Hash     string          `json:"hash"`
+	Changes  []rules.Change  `json:"changes"`
+	Warnings []rules.Problem `json:"warnings,omitempty"`
+}
+
+// What a Record may be of.
+const (
+	ActionApply    = "apply"
+	ActionSwitch   = "switch"
+	ActionRollback = "rollback"
+	ActionFile     = "file"
+	ActionForward  = "forward" // a store that came back older
+)
+
+// Record is what is written down before rules are changed. It shows no secrets.
+type Record struct {
+	Action  string          `json:"action"`
+	Node    string          `json:"node"`
+	Author  string          `json:"author"`
+	Reason  string          `json:"reason,omitempty"`
+	From    governance.Mark `json:"from"`
+	To      governance.Mark `json:"to"`
+	Hash    string          `json:"hash"`
+	Changes []rules.Change  `json:"changes,omitempty"`
+}
+
+const (
+	maxTries  = 6 // of a change that others got ahead of
+	maxAuthor = 256
+	maxReason = 4 << 10 // bytes
+	fileMark  = "file:" // begins the Author of what a file has changed
+)
+
+// errNoStore is the answer to every change at a node without a store.
+var errNoStore = errors.New("rulestore: rules cannot be changed: this node has no store of them; configure one " +
+	"(the keeper's own file, a redis, or which node is the keeper)")
+
+// Apply makes a document the newest one and puts it in force. What is wrong with it is *rules.Invalid; that there is another version
+// than From is *ConflictError. ErrUnknown says that the store gave no answer. With any error nothing is in force that was not.
+func (r *Rules) Apply(ctx context.Context, c Change) (Applied, error) {
+	if err := checkAuthor(c.Author, c.Reason); err != nil {
+		return Applied{}, err
+	}
+	return r.change(ctx, change{
+		action: ActionApply, author: c.Author, reason: c.Reason, from: c.From, dryRun: c.DryRun,
+		text: func(Entry) ([]byte, error) { return c.Text, nil },
+	})
+}
+
+// Switch edits the newest document, whichever it is: rules that have ended are taken out, then those to be removed, then the others are
+// inserted. Errors are those of Apply; ConflictError only if others were faster six times.
+func (r *Rules) Switch(ctx context.Context, e Edit) (Applied, error) {
+	if err := checkAuthor(e.Author, e.Reason); err != nil {
+		return Applied{}, err
+	}
+	return r.change(ctx, change{
+		action: ActionSwitch, author: e.Author, reason: e.Reason, dryRun: e.DryRun,
+		text: func(base Entry) ([]byte, error) {
+			text, ended, err := rules.PruneEnded(base.Text, r.wall())
+			if err != nil {
+				return nil, err
+			}
+			remove := slices.DeleteFunc(slices.Clone(e.Remove), func(id string) bool { return slices.Contains(ended, id) })
+			if len(remove) > 0 {
+				if text, err = rules.Remove(text, remove...); err != nil {
+					return nil, err
+				}
+			}
+			for _, rule := range e.Insert {
+				if text, err = rules.Insert(text, rule); err != nil {
+					return nil, err
+				}
+			}
+			return text, nil
+		},
+	})
+}
+
+// Rollback makes a new version with the text of an old one, but for rules that have ended. An empty reason names the old one.
+func (r *Rules) Rollback(ctx context.Context, to governance.Mark, author, reason string) (Applied, error) {
+	if err := checkAuthor(author, reason); err != nil {
+		return Applied{}, err
+	}
+	if reason == "" {
+		reason = "back to " + name(to)
+	}
+	old, err := r.EntryAt(ctx, to)
+	if err != nil {
+		return Applied{}, err
+	}
+	return r.change(ctx, change{
+		action: ActionRollback, author: author, reason: reason,
+		text: func(Entry) ([]byte, error) {
+			text, _, err := rules.PruneEnded(old.Text, r.wall())
+			return text, err
+		},
+	})
+}
+
+// History returns versions without their texts, the newest first: those older than before, or all with the zero Mark; at most limit, or
+// all with 0.
+func (r *Rules) History(ctx context.Context, before governance.Mark, limit int) ([]Entry, error) {
+	if r.o.Store == nil {
+		return nil, errNoStore
+	}
+	return r.o.Store.History(ctx, before, limit)
+}
+
+// EntryAt returns a version with its text, or ErrNoEntry.
+func (r *Rules) EntryAt(ctx context.Context, m governance.Mark) (Entry, error) {
+	if r.o.Store == nil {
+		return Entry{}, errNoStore
+	}
+	return r.o.Store.Entry(ctx, m)
+}
+
+func checkAuthor(author, reason string) error {
+	switch {
+	case strings.TrimSpace(author) == "":
+		return errors.New("rulestore: the author is missing: every change names who makes it")
+	case strings.HasPrefix(author, fileMark):
+		return fmt.Errorf("rulestore: the author %q begins with %q: that is for what a file of rules changes", author, fileMark)
+	case len(author) > maxAuthor:
+		return fmt.Errorf("rulestore: the author has %d bytes, must have at most %d", len(author), maxAuthor)
+	case len(reason) > maxReason:
+		return fmt.Errorf("rulestore: the reason has %d bytes, must have at most %d", len(reason), maxReason)
+	}
+	return nil
+}
+
+// change is one of any kind.
+type change struct {
+	action, author, reason string
+
+	from     *governance.Mark
+	dryRun   bool
+	always   bool                             // a new version also of the same text
+	previous *rules.Document                  // whose ended rules may stay; nil: the newest's
+	text     func(base Entry) ([]byte, error) // the new one, made from the newest
+}
+
+// change tries until nobody was faster, unless the change was made from one version only.
+func (r *Rules) change(ctx context.Context, c change) (Applied, error) {
+	if r.o.Store == nil {
+		return Applied{}, errNoStore
+	}
+	for try := 1; ; try++ {
+		base, err := r.base(ctx)
+		if err != nil {
+			return Applied{}, err
+		}
+		applied, err := r.changeFrom(ctx, c, base)
+		if _, conflict := errors.AsType[*ConflictError](err); conflict && c.from == nil && try < maxTries {
+			continue
+		}
+		return applied, err
+	}
+}
+
+// base returns the newest entry, with an empty document if there is none.
+func (r *Rules) base(ctx context.Context) (Entry, error) {
+	base, err := r.o.Store.Newest(ctx)
+	if err == nil && base.Less(r.Current().Mark) {
+		// It came back older. A change on top of that would be older than what is in force.
+		if err = r.Load(ctx); err == nil {
+			base, err = r.o.Store.Newest(ctx)
+		}
+		if err == nil && base.Less(r.Current().Mark) {
+			err = fmt.Errorf("it has %s, which is older than %s, which is in force", base, r.Current())
+		}
+	}
+	if err != nil {
+		return Entry{}, fmt.Errorf("rulestore: nothing was changed: the store of rules is not there: %w", err)
+	}
+	if isZero(base.Mark) {
+		base.Text = []byte(empty)
+	}
+	return base, nil
+}
+
+func (r *Rules) changeFrom(ctx context.Context, c change, base Entry) (Applied, error) {
+	before, err := rules.Parse(base.Text)
+	if err != nil {
+		return Applied{}, fmt.Errorf("rulestore: nothing was changed: this node does not understand the newest rules, %s; "+
+			"change them at a node that does: %w", base, err)
+	}
+	text, err := c.text(base)
+	if err != nil {
+		return Applied{}, err
+	}
+	doc, err := rules.Parse(text)
+	if err != nil {
+		return Applied{}, err
+	}
+	applied := Applied{Mark: base.Mark, Hash: rules.Hash(text)}
+	if r.o.Known != nil {
+		applied.Warnings = doc.Warnings(r.o.Known)
+	}
+	if applied.Hash == base.Hash && !c.always {
+		return applied, r.adopt(base, sourceStore)
+	}
+	if c.from != nil && *c.from != base.Mark {
+		return Applied{}, &ConflictError{Has: base}
+	}
+	previous := c.previous
+	if previous == nil {
+		previous = before
+	}
+	if err := doc.Check(previous, r.wall()); err != nil {
+		return Applied{}, err
+	}
+	applied.Changes = rules.Diff(before, doc)
+	applied.Mark = governance.Mark{Epoch: max(base.Epoch, 1), Version: base.Version + 1}
+	if c.dryRun {
+		return applied, nil
+	}
+	e := Entry{Mark: applied.Mark, Text: slices.Clone(text), Hash: applied.Hash, Author: c.author, Reason: c.reason, At: r.wall()}
+	err = r.o.Audit(ctx, Record{
+		Action: c.action, Node: r.o.Node, Author: c.author, Reason: c.reason, From: base.Mark, To: e.Mark, Hash: e.Hash, Changes: applied.Changes,
+	})
+	if err != nil {
+		return Applied{}, fmt.Errorf("rulestore: nothing was changed: the change could not be recorded: %w", err)
+	}
+	if err := r.put(ctx, base.Mark, e); err != nil {
+		return Applied{}, err
+	}
+	return applied, r.adopt(e, sourceChange)
+}
+
+// put is Store.Put that asks again when it got no answer.
+func (r *Rules) put(ctx context.Context, from governance.Mark, e Entry) error {
+	err := r.o.Store.Put(ctx, from, e)
+	if !errors.Is(err, ErrUnknown) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pollTimeout)
+	defer cancel()
+	there, again := r.o.Store.Entry(ctx, e.Mark)
+	switch {
+	case again != nil: // also if it is not there: it may still come
+		return err
+	case there.Hash == e.Hash && there.Author == e.Author && there.At.Equal(e.At):
+		return nil
+	}
+	newest, again := r.o.Store.Newest(ctx)
+	if again != nil {
+		return err
+	}
+	return &ConflictError{Has: newest}
+}
