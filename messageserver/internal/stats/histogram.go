@@ -78,6 +78,21 @@ func (b *Bucket) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
+// UnmarshalJSON implements json.Unmarshaler.
+func (h *Histogram) UnmarshalJSON(text []byte) error {
+	var buckets []Bucket
+	if err := json.Unmarshal(text, &buckets); err != nil {
+		return err
+	}
+	for i := range buckets[min(1, len(buckets)):] {
+		if buckets[i].Index >= buckets[i+1].Index {
+			return fmt.Errorf("a histogram has bucket %d before bucket %d, must be ascending", buckets[i].Index, buckets[i+1].Index)
+		}
+	}
+	*h = buckets
+	return nil
+}
+
 // Count returns how many times were counted.
 func (h Histogram) Count() (n uint64) {
 	for _, b := range h {

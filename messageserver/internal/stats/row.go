@@ -2,6 +2,8 @@ package stats
 
 import (
 	"time"
+
+	"github.com/twohop/twohop/proto/wire"
 )
 
 // Row is what was counted of some calls. Rows of several nodes add up: see Merge. What a row is grouped by is set, the rest of the
@@ -97,3 +99,95 @@ func (r *Row) Failures() uint64 { return r.Finished - min(r.Finished, r.Classes[
 
 // classNames are indexed by wire.Class.
 var classNames = [...]string{"success", "not_executed", "executed", "unknown"}
+
+// fill sets what a node has counted in some time.
+func (r *Row) fill(n name, t *tally, over time.Duration) {
+	r.Module, r.Method, r.Caller, r.Nodes, r.Over = n.module, n.method, n.caller, 1, over.Seconds()
+	r.Entered, r.Started, r.SumUS, r.Peak = t.entered, t.started, t.sumUS, t.peak
+	r.Finished = t.codes.all()
+	r.Codes = t.codes.byName()
+	r.Classes = t.codes.byClass()
+	r.Hist = t.histogram()
+	r.quantiles()
+}
+
+func (r *Row) quantiles() {
+	r.P50US, r.P90US, r.P99US = r.Hist.Quantile(0.5), r.Hist.Quantile(0.9), r.Hist.Quantile(0.99)
+}
+
+// byName returns counts by the names of their codes, without those that none has.
+func (c codeCounts) byName() map[string]uint64 {
+	names := make(map[string]uint64, len(c))
+	for _, one := range c {
+		if one.count > 0 {
+			names[wire.Code(one.code).String()] = one.count
+		}
+	}
+	return names
+}
+
+// byClass returns counts by class, without those that none has.
+func (c codeCounts) byClass() map[string]uint64 {
+	names := make(map[string]uint64, len(classNames))
+	for class, n := range c.classes() {
+		if n > 0 {
+			names[classNames[class]] = n
+		}
+	}
+	return names
+}
+
+// Merge adds up the rows of several nodes, those of the same time, module, method and caller to one. They are in the order in which
+// they were first seen: Query.Arrange sorts and limits them. The rows that it is given stay as they are.
+func Merge(nodes ...[]Row) []Row {
+	type group struct {
+		at int64
+		name
+	}
+	index := make(map[group]int)
+	var sum []Row
+	for _, rows := range nodes {
+		for i := range rows {
+			r := &rows[i]
+			g := group{r.Time.Unix(), name{r.Caller, r.Module, r.Method}}
+			at, seen := index[g]
+			if !seen {
+				at = len(sum)
+				index[g] = at
+				sum = append(sum, Row{Time: r.Time, Module: r.Module, Method: r.Method, Caller: r.Caller})
+			}
+			sum[at].add(r)
+		}
+	}
+	for i := range sum {
+		sum[i].quantiles()
+	}
+	return sum
+}
+
+func (r *Row) add(o *Row) {
+	r.Nodes += o.Nodes
+	r.Over = max(r.Over, o.Over)
+	r.Entered += o.Entered
+	r.Started += o.Started
+	r.Finished += o.Finished
+	r.InFlight += o.InFlight
+	r.Rate1 += o.Rate1
+	r.Rate10 += o.Rate10
+	r.Rate60 += o.Rate60
+	r.Peak = max(r.Peak, o.Peak)
+	r.SumUS += o.SumUS
+	r.Classes = addCounts(r.Classes, o.Classes)
+	r.Codes = addCounts(r.Codes, o.Codes)
+	r.Hist = r.Hist.plus(o.Hist)
+}
+
+func addCounts(to, counts map[string]uint64) map[string]uint64 {
+	if to == nil {
+		to = make(map[string]uint64, len(counts))
+	}
+	for name, n := range counts {
+		to[name] += n
+	}
+	return to
+}
