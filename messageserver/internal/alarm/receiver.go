@@ -181,7 +181,7 @@ func (r *receiver) leave(ctx context.Context, batch []message) []message {
 	defer done()
 	elsewhere := make(map[string]bool)
 	for _, other := range r.alarms.opts.Elsewhere(ctx) {
-		if other.Lasts() && other.Node != r.alarms.opts.Node {
+		if other.Lasts() && slices.ContainsFunc(other.Reporters, func(node string) bool { return node != r.alarms.opts.Node }) {
 			elsewhere[other.Fingerprint] = true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -179,6 +180,16 @@ func TestAReceiverThatWasAwayHearsHowThingsAre(t *testing.T) {
 	}
 }
 
+func TestErrorsDoNotHaveTheURL(t *testing.T) {
+	run(t, Options{Webhook: "http://user:secret@w/secret?secret", HTTP: client(broken)}, func(t *testing.T, w *world, a *Alarms) {
+		w.set(Alarm{Kind: LinkDown, Subject: "b"})
+		looks(1)
+		if v := a.View().Receivers[0]; v.LastError != "no route to host" {
+			t.Errorf("%+v", v)
+		}
+	})
+}
+
 func TestWhatAReceiverCallsMalformedIsNotSentAgain(t *testing.T) {
 	var r recorder
 	r.answer(http.StatusBadRequest)
@@ -230,7 +241,7 @@ func TestTheEndIsLeftToTheLastNodeThatSeesIt(t *testing.T) {
 		for i, name := range []string{"a", "b"} {
 			nodes[i] = start(t, Options{
 				Node: name, Alertmanager: []string{"http://am"}, HTTP: client(r.serve), Sources: []Source{worlds[i].source},
-				Elsewhere: func(context.Context) []Alarm { return Merge(nodes[0].List(true), nodes[1].List(true)) },
+				Elsewhere: func(context.Context) []Alarm { return slices.Concat(nodes[0].List(true), nodes[1].List(true)) },
 			})
 		}
 		time.Sleep(500 * time.Millisecond)
@@ -242,16 +253,22 @@ func TestTheEndIsLeftToTheLastNodeThatSeesIt(t *testing.T) {
 			t.Error("begun:", got)
 		}
 		worlds[0].set()
-		looks(10)
-		if got := r.taken(); got != "resolved twohop_link_down:c critical" {
+		looks(4)
+		both := Alarm{Kind: ModuleAbsent, Subject: "pay"} // begins at both when the other ends at a
+		worlds[1].set(Alarm{Kind: NodeDead, Subject: "c"}, Alarm{Kind: LinkDown, Subject: "c"}, both)
+		looks(1)
+		worlds[0].set(both)
+		looks(5)
+		if got := r.taken(); got != "firing twohop_module_absent:pay critical, firing twohop_module_absent:pay critical, resolved twohop_link_down:c critical" {
 			t.Error("a does not see it any more:", got)
 		}
+		worlds[0].set()
 		if v := nodes[0].View().Receivers[0]; v.Left != 1 || v.Waiting != 0 {
 			t.Errorf("%+v", v)
 		}
 		worlds[1].set()
 		looks(10)
-		if got := r.taken(); strings.Count(got, "resolved twohop_node_dead:c") != 1 || strings.Count(got, "resolved") != 2 {
+		if got := r.taken(); strings.Count(got, "resolved twohop_node_dead:c") != 1 || strings.Count(got, "resolved") > 4 {
 			t.Error("b does not, either:", got)
 		}
 	})
