@@ -35,6 +35,8 @@ func FuzzFrames(f *testing.F) {
 	f.Add(true, program(step(wire.KindRefuse, 0, 0, nil), login))
 	f.Add(false, program(step(wire.KindChallenge, 0, 0, nil)))
 	f.Add(true, program(login, step(wire.KindPolicy, 0, 0, nil), step(wire.KindRequest, 1, 0, nil), step(wire.KindCancel, 1, 28, nil), step(wire.KindLease, 0, 0, nil)))
+	off := policyOf(&pb.Restriction{RuleId: "r", Kind: &pb.Restriction_Off{Off: &pb.Off{FallbackBody: []byte("{}")}}})
+	f.Add(true, program(login, step(wire.KindPolicy, 0, 0, off), step(wire.KindPolicy, 0, 0, off[:len(off)-1]), step(wire.KindPolicy, 0, 0, policyOf(&pb.Restriction{RuleId: "r"}))))
 	nodes, _ := proto.Marshal(&pb.Nodes{Nodes: []*pb.Node{{Name: "beta", Address: "beta:1"}, {Name: "alpha", Address: "no address"}}})
 	f.Add(true, program(login, step(wire.KindNodes, 0, 0, nodes), step(wire.KindGoaway, 0, 0, goaway), step(wire.KindNodes, 0, 0, nil)))
 	f.Fuzz(func(t *testing.T, server bool, program []byte) {
