@@ -60,6 +60,9 @@ var house = []room{
 	{name: "messageserver/internal/rulestore/...", may: []string{"proto/*", "governance", "governance/rules"}},
 	{name: "messageserver/internal/admin/...", may: []string{
 		"governance", "governance/rules", "messageserver/internal/router",
+		// Their data is what the API shows: a copy of each type would be noise.
+		"messageserver/internal/rulestore", "messageserver/internal/stats", "messageserver/internal/alarm",
+		"messageserver/internal/audit", "messageserver/internal/quota",
 	}},
 	{name: "messageserver",
 		may:   []string{"messageserver/internal/...", "proto/*", "governance", "governance/*", "internal/frameconn"},

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"slices"
@@ -17,20 +18,15 @@ func hostsOf(addr *net.TCPAddr) map[string]bool {
 	return hosts
 }
 
-// changeable are the paths that take PUT.
-var changeable = map[string]bool{"/v1/members": true}
-
-// guard lets only requests pass that name this listener, are not another site's, and read, or change what is changed here.
-func (s *Server) guard(next http.Handler) http.Handler {
+// guard lets only requests pass that name this listener, are not another site's, and have a method that the path takes.
+func (s *Server) guard(next *http.ServeMux, allow map[string]string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		allowed := "GET, HEAD"
-		if changeable[r.URL.Path] {
-			allowed += ", PUT"
-		}
+		_, pattern := next.Handler(r)
+		allowed := cmp.Or(allow[pattern], "GET, HEAD")
 		origin := r.Header.Get("Origin")
 		switch site := r.Header.Get("Sec-Fetch-Site"); {
 		case !s.hosts[r.Host]:

@@ -18,11 +18,14 @@ func metricsHandler(src *Sources) http.Handler {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newCollector(src),
 	)
+	if src.Stats != nil {
+		r.MustRegister(src.Stats.Collector())
+	}
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
 // collector reads the rooms' counters when it is asked. Labels have few values, all of them known: never a module, a
-// caller or a method.
+// caller or a method, which the statistics have in metrics of their own.
 type collector struct {
 	src *Sources
 
@@ -38,6 +41,8 @@ type collector struct {
 
 	linkUp, linkState, linkRTT, linkUnanswered, linkCalls *prometheus.Desc
 	linkFrames, linkBytes, linkQueued, entries, trouble   *prometheus.Desc
+
+	governing
 }
 
 func newCollector(src *Sources) *collector {
@@ -45,9 +50,10 @@ func newCollector(src *Sources) *collector {
 		return prometheus.NewDesc("twohop_"+name, help, labels, nil)
 	}
 	return &collector{
-		src:     src,
-		info:    desc("node_info", "The node; always 1.", "node", "mesh", "version"),
-		started: desc("node_start_time_seconds", "When the node started, Unix time."),
+		src:       src,
+		governing: newGoverning(desc),
+		info:      desc("node_info", "The node; always 1.", "node", "mesh", "version"),
+		started:   desc("node_start_time_seconds", "When the node started, Unix time."),
 
 		submitted: desc("calls_submitted_total", "Calls that entered here."),
 		settled:   desc("calls_settled_total", "Calls that were answered, by what is true of their handlers.", "class"),
@@ -116,6 +122,8 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	c.collectRegistry(e)
 	c.collectSessions(e)
 	c.collectLinks(e)
+	c.collectRules(e, c.src)
+	c.collectAlarms(e, c.src)
 }
 
 func (c *collector) collectCalls(e emitter) {

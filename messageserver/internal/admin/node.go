@@ -20,6 +20,16 @@ import (
 //	CheckMembers  {"members": [...]}                  → the hash of that list, and what is wrong with this one
 //	SetMembers    {"members": [...], "from": "ff0d…"} → puts another list in force, if from is the hash of the one that is;
 //	                                                    the error names every problem
+//	RulesStanding {"mark": {...}, "wait_ms": 1000}    → which document is in force, and how many servers enforce it, as soon as it
+//	                                                    is this one or a newer one
+//	Rules                                             → the document in force, with the secrets of its rules
+//	Refused       {"rpc_id": "4711", "limit": 10}     → calls that rules have refused here
+//	Stats         {"by": "method", "offset": 0}       → rows of what is counted now; "next" is where the rest begins
+//	StatsPast     {"from": "…", "to": "…"}            → rows of the past, likewise
+//	StatsCallers  {"module": "pay", "over_ms": 60000} → who calls
+//	StatsHandlers                                     → what was sent to handlers, and what they say
+//	Alarms        {"all": true}                       → what an operator must hear
+//	QuotaView                                         → the shares of limits of the mesh
 func (src *Sources) NodeMethods() map[string]func(ctx context.Context, body []byte) ([]byte, error) {
 	return map[string]func(ctx context.Context, body []byte) ([]byte, error){
 		"Registry": func(_ context.Context, body []byte) ([]byte, error) {
@@ -46,7 +56,36 @@ func (src *Sources) NodeMethods() map[string]func(ctx context.Context, body []by
 			}
 			return src.setOwnMembers(&change)
 		},
+		"RulesStanding": src.nodeStanding,
+		"Rules":         src.nodeRules,
+		"Refused":       src.nodeRefused,
+		"Stats":         src.nodeStats,
+		"StatsPast":     src.nodeStats,
+		"StatsCallers":  src.nodeCallers,
+		"StatsHandlers": func(context.Context, []byte) ([]byte, error) { return json.Marshal(src.ownHandlers()) },
+		"Alarms":        src.nodeAlarms,
+		"QuotaView":     func(context.Context, []byte) ([]byte, error) { return json.Marshal(src.ownQuota()) },
 	}
+}
+
+// nodeStanding answers _node.RulesStanding.
+func (src *Sources) nodeStanding(ctx context.Context, body []byte) ([]byte, error) {
+	var q standingQuestion
+	if err := read(body, &q); err != nil {
+		return nil, err
+	}
+	if src.Rules == nil {
+		return nil, errors.New(noRules)
+	}
+	return json.Marshal(src.ownStanding(ctx, q))
+}
+
+// nodeRules answers _node.Rules, for nodes that have heard of a newer document than theirs.
+func (src *Sources) nodeRules(context.Context, []byte) ([]byte, error) {
+	if src.Rules == nil {
+		return nil, errors.New(noRules)
+	}
+	return json.Marshal(src.Rules.Current())
 }
 
 // read reads one JSON object strictly. Nothing stands for an empty one.

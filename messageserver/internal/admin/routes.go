@@ -2,38 +2,73 @@ package admin
 
 import (
 	"net/http"
+	"strings"
 	"time"
 )
 
-// paths are what is answered, as a request for anything else is told.
-var paths = []string{
-	"/healthz", "/readyz", "/metrics", "/debug/check", "/debug/pprof/", "/v1/info", "/v1/sessions", "/v1/registry", "/v1/load",
-	"/v1/mesh", "/v1/members", "/v1/links", "/v1/troubles",
+// endpoint is one path, with what it takes and who answers.
+type endpoint struct {
+	path  string // a pattern of http.ServeMux
+	allow string // methods besides HEAD, which is answered where GET is
+	serve http.HandlerFunc
 }
 
-func (s *Server) routes() http.Handler {
+// endpoints are all that there are. docs/openapi.yaml describes each.
+func (s *Server) endpoints() []endpoint {
+	const get, post, both = "GET", "POST", "GET, PUT"
+	return []endpoint{
+		{"/healthz", get, s.health},
+		{"/readyz", get, s.ready},
+		{"/metrics", get, metricsHandler(&s.src).ServeHTTP},
+		{"/debug/check", get, s.check},
+		{"/debug/pprof/{$}", get, s.profiles},
+		{"/debug/pprof/{name}", get, s.profile},
+		{"/v1/info", get, s.info},
+		{"/v1/sessions", get, s.sessions},
+		{"/v1/registry", get, s.registry},
+		{"/v1/load", get, s.load},
+		{"/v1/mesh", get, s.mesh},
+		{"/v1/members", both, s.members},
+		{"/v1/links", get, s.links},
+		{"/v1/troubles", get, s.troubles},
+		{"/v1/rules", both, s.rules},
+		{"/v1/rules/validate", post, s.validate},
+		{"/v1/rules/history", get, s.history},
+		{"/v1/rules/versions/{mark}", get, s.version},
+		{"/v1/rules/diff", get, s.diff},
+		{"/v1/rules/rollback", post, s.rollback},
+		{"/v1/rules/explain", get, s.explain},
+		{"/v1/rules/refused", get, s.refused},
+		{"/v1/switches", post, s.switches},
+		{"/v1/stats", get, s.statistics},
+		{"/v1/stats/callers", get, s.callers},
+		{"/v1/stats/handlers", get, s.handlers},
+		{"/v1/stats/export", get, s.export},
+		{"/v1/alarms", get, s.alarms},
+		{"/v1/audit", get, s.audit},
+		{"/v1/quota", get, s.quota},
+	}
+}
+
+// routes returns what answers, and the Allow header of each pattern.
+func (s *Server) routes() (*http.ServeMux, map[string]string) {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", s.health)
-	mux.HandleFunc("/readyz", s.ready)
-	mux.Handle("/metrics", metricsHandler(&s.src))
-	mux.HandleFunc("/debug/check", s.check)
-	mux.HandleFunc("/debug/pprof/{$}", s.profiles)
-	mux.HandleFunc("/debug/pprof/{name}", s.profile)
-	mux.HandleFunc("/v1/info", s.info)
-	mux.HandleFunc("/v1/sessions", s.sessions)
-	mux.HandleFunc("/v1/registry", s.registry)
-	mux.HandleFunc("/v1/load", s.load)
-	mux.HandleFunc("/v1/mesh", s.mesh)
-	mux.HandleFunc("/v1/members", s.members)
-	mux.HandleFunc("/v1/links", s.links)
-	mux.HandleFunc("/v1/troubles", s.troubles)
+	allow := make(map[string]string)
+	var paths []string // as a request for anything else is told
+	for _, e := range s.endpoints() {
+		mux.HandleFunc(e.path, e.serve)
+		allow[e.path] = strings.Replace(e.allow, "GET", "GET, HEAD", 1)
+		if path := strings.TrimSuffix(e.path, "{$}"); !strings.HasPrefix(path, "/debug/pprof/{") {
+			paths = append(paths, path)
+		}
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, struct {
 			Error string   `json:"error"`
 			Paths []string `json:"paths"`
 		}{"there is no " + r.URL.Path, paths})
 	})
-	return mux
+	return mux, allow
 }
 
 // info answers /v1/info.

@@ -5,10 +5,17 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twohop/twohop/governance"
+	"github.com/twohop/twohop/messageserver/internal/alarm"
+	"github.com/twohop/twohop/messageserver/internal/audit"
+	"github.com/twohop/twohop/messageserver/internal/quota"
 	"github.com/twohop/twohop/messageserver/internal/router"
+	"github.com/twohop/twohop/messageserver/internal/rulestore"
+	"github.com/twohop/twohop/messageserver/internal/stats"
 )
 
-// Sources are where the answers come from. All fields are needed, but for Peers. The functions may be called concurrently.
+// Sources are where the answers come from. All fields are needed, but for Peers and what governs. The functions may be called
+// concurrently.
 type Sources struct {
 	Node    string
 	Number  int
@@ -24,6 +31,16 @@ type Sources struct {
 	Needs         func() map[string][]string // modules that sessions need and nobody serves, by who needs them
 
 	Peers Mesh // the other nodes; nil: the node is alone
+
+	// What governs, and what it shows. What is nil is answered with 503.
+	Rules  *rulestore.Rules
+	Stats  *stats.Books
+	Alarms *alarm.Alarms
+	Audit  *audit.Log
+	Quota  *quota.Leases
+	// Enforcing says how many server sessions of a module there are here, of all modules for "", and how many of them have said
+	// that they enforce the rules of this mark, or newer ones; nil: nothing is known of servers.
+	Enforcing func(module string, mark governance.Mark) (servers, enforcing int)
 
 	Listening   func() bool // connections of modules are accepted
 	Draining    func() bool // the node sends its modules away: it has begun to stop, or is not of the mesh any more

@@ -1,0 +1,72 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// heardRow is a node that was asked.
+type heardRow struct {
+	Node  string `json:"node"`
+	Error string `json:"error,omitempty"` // why it was not heard: what it would have said is missing
+}
+
+// collect asks this node, or all of them, and returns what each has said that was heard.
+func collect[T any](ctx context.Context, src *Sources, everywhere bool, method string, question any, own func() T) (said []T, nodes []heardRow) {
+	return collectBy(ctx, src, everywhere, own, func(ctx context.Context, node string) (T, error) {
+		return ask[T](ctx, src, node, method, question)
+	})
+}
+
+// collectBy is collect for what takes more than one question.
+func collectBy[T any](
+	ctx context.Context, src *Sources, everywhere bool, own func() T, ask func(ctx context.Context, node string) (T, error),
+) (said []T, nodes []heardRow) {
+	if !everywhere {
+		return []T{own()}, []heardRow{{Node: src.Node}}
+	}
+	for _, h := range gather(ctx, src, own, ask) {
+		nodes = append(nodes, heardRow{h.node, reason(h.err)})
+		if h.err == nil {
+			said = append(said, h.said)
+		}
+	}
+	return said, nodes
+}
+
+// readNumber reads a parameter that is a number.
+func readNumber(query url.Values, name string, otherwise, least, most int) (int, error) {
+	text := query.Get(name)
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > most {
+		return 0, fmt.Errorf("%s is %q, must be a number from %d to %d", name, text, least, most)
+	}
+	return n, nil
+}
+
+// readTime reads a parameter that is a time, or how long ago it was; the zero Time if it is not there.
+func readTime(query url.Values, name string, now time.Time) (time.Time, error) {
+	text := query.Get(name)
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
+	}
+	ago, err := time.ParseDuration(text)
+	if err != nil || ago < 0 {
+		return time.Time{}, fmt.Errorf("%s is %q, must be a time as %s, or how long ago it was, as 90m", name, text,
+			now.UTC().Format(time.RFC3339))
+	}
+	return now.Add(-ago), nil
+}
+
+// firstError returns the first one.
+func firstError(all ...error) error { return cmp.Or(all...) }
