@@ -85,6 +85,7 @@ func (s *Server) openMesh() (*mesh, error) {
 		Node: o.Node, Number: o.Number, Mesh: o.Mesh, Secret: string(o.Peers.Secret), ModuleAddress: s.advertise(),
 		Members: peerMembers(list), Incarnation: m.incarnation, Router: s.router, Clock: s.clock, Log: o.Log,
 		Methods: s.nodeMethods(), Dial: o.Peers.Dial, NodesChanged: func() { s.sessions.NodesChanged() },
+		Rules: s.government.inForce, RulesHeard: s.government.rulesHeard,
 	})
 	if err != nil {
 		m.close()
@@ -98,6 +99,9 @@ func (s *Server) nodeMethods() map[string]inbound.Method {
 	all := make(map[string]inbound.Method)
 	src := s.adminSources()
 	for name, method := range src.NodeMethods() {
+		all[name] = method
+	}
+	for name, method := range s.government.nodeMethods() {
 		all[name] = method
 	}
 	return all

@@ -29,6 +29,9 @@ func (s *Server) adminSources() admin.Sources {
 	if s.mesh != nil {
 		src.Peers = s.mesh
 	}
+	g := s.government
+	src.Rules, src.Stats, src.Alarms, src.Audit, src.Quota = g.rules, g.books, g.alarms, g.audit, g.leases
+	src.Enforcing = s.sessions.Enforcing
 	for class := range wire.Unknown + 1 {
 		src.Classes = append(src.Classes, class.String())
 	}

@@ -32,6 +32,8 @@ type Server struct {
 	mesh     *mesh         // nil when the node is alone
 	listener net.Listener
 
+	government *government
+
 	draining  atomic.Bool // Run has been told to stop, a listener broke, or Close was called
 	closeOnce sync.Once
 }
@@ -43,7 +45,14 @@ func New(o Options) (*Server, error) {
 	}
 	o = o.WithDefaults()
 	s := &Server{opts: o, started: time.Now(), clock: frameconn.NewClock(), ids: ids.New(uint16(o.Number))}
+	if err := s.openGovernment(); err != nil {
+		_ = s.Close()
+		return nil, err
+	}
 	s.router = router.New(router.Options{
+		Governor:       s.government.rules,
+		Refusals:       s.government.rules,
+		Meters:         s.government.books,
 		Node:           o.Node,
 		DefaultTimeout: o.Calls.DefaultTimeout,
 		MaxInFlight:    o.Calls.MaxInFlight,
@@ -125,6 +134,7 @@ func (s *Server) sessionOptions() session.Options {
 	return session.Options{
 		Node: o.Node, Mesh: o.Mesh, Router: s.router, Clock: s.clock, NextID: s.ids.Next, Log: o.Log, Keys: keys,
 		Nodes:        s.nodes,
+		Governor:     s.government.rules,
 		LoginTimeout: o.Session.LoginTimeout, Heartbeat: o.Session.Heartbeat, Dead: o.Session.Dead,
 		CallerQueue: o.Session.CallerQueue, ServerQueue: o.Session.ServerQueue, MaxMessage: o.Session.MaxMessage,
 		MaxInFlight: o.Session.MaxInFlight, MaxPending: o.Session.MaxPending, LoginsPerSecond: o.Session.LoginsPerSecond,
@@ -202,6 +212,9 @@ func (s *Server) Run(ctx context.Context) error { //nolint:contextcheck // the c
 	if s.mesh != nil {
 		mesh.Go(func() { s.mesh.run(meshing) })
 	}
+	governing, stopGoverning := context.WithCancel(context.Background())
+	var governed sync.WaitGroup
+	governed.Go(func() { s.government.run(governing) })
 	s.opts.Log.Info("node started",
 		"node", s.opts.Node, "listen", s.Addr(), "admin", s.AdminAddr(), "peers", s.PeerAddr(), "auth", s.opts.Auth.Mode)
 	var sessions sync.WaitGroup
@@ -210,6 +223,7 @@ func (s *Server) Run(ctx context.Context) error { //nolint:contextcheck // the c
 		if s.mesh != nil {
 			s.mesh.settle(ctx)
 		}
+		s.government.settle(ctx)
 		accepting <- s.accept(ctx, &sessions)
 	}()
 	var err error
@@ -224,6 +238,8 @@ func (s *Server) Run(ctx context.Context) error { //nolint:contextcheck // the c
 	}
 	s.sessions.Drain(s.opts.DrainTimeout)
 	sessions.Wait()
+	stopGoverning() // before the links to the keeper go
+	governed.Wait()
 	stopMeshing() // the others are told, and what still crosses the links ends
 	mesh.Wait()
 	_ = s.Close()
@@ -273,6 +289,9 @@ func (s *Server) Close() error {
 		}
 		if s.admin != nil {
 			_ = s.admin.Close()
+		}
+		if s.government != nil {
+			s.government.close()
 		}
 	})
 	return nil

@@ -83,7 +83,7 @@ func (c *cast) startNodesAt(ctx context.Context, places []place) error {
 			"messageserver", "--node", n.name, "--number", strconv.Itoa(i + 1), "--mesh", "demo",
 			"--listen", at.listen, "--admin", at.admin, "--drain-timeout", "2s",
 			"--set", "data_dir=" + filepath.Join(c.directory, n.name),
-			"--set", "peers.listen=" + at.peers, "--set", "peers.members_file=" + file,
+			"--set", "peers.listen=" + at.peers, "--set", "peers.members_file=" + file, "--set", "keeper=" + c.nodes[0].name,
 		}
 		if _, err := n.start(c.family); err != nil {
 			return err

@@ -32,6 +32,9 @@ func (b *Books) Run(ctx context.Context) error {
 	return nil
 }
 
+// Close gives the file back. Run does so at its end; it is for Books that do not run. It may be called twice.
+func (b *Books) Close() { b.rollups.close() }
+
 // count ticks right after each full second of the wall clock: a minute ends when it ends.
 func (b *Books) count(ctx context.Context) {
 	wall := b.opts.Wall()

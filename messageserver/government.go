@@ -1,0 +1,396 @@
+package messageserver
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twohop/twohop/governance"
+	"github.com/twohop/twohop/messageserver/internal/alarm"
+	"github.com/twohop/twohop/messageserver/internal/audit"
+	"github.com/twohop/twohop/messageserver/internal/peer"
+	"github.com/twohop/twohop/messageserver/internal/peer/inbound"
+	"github.com/twohop/twohop/messageserver/internal/quota"
+	"github.com/twohop/twohop/messageserver/internal/rulestore"
+	"github.com/twohop/twohop/messageserver/internal/stats"
+)
+
+// government is what a node governs its calls by, and what it tells its operators: rules and their store, leases of limits
+// that the mesh shares, what was counted, alarms, and who changed what.
+type government struct {
+	// Static after construction.
+	server   *Server
+	calendar governance.Calendar
+	store    rulestore.Store // nil: rules cannot change
+	keeps    bool            // the store is this node's own, for all of the mesh
+	rules    *rulestore.Rules
+	leases   *quota.Leases
+	books    *stats.Books
+	audit    *audit.Log
+	alarms   *alarm.Alarms
+	heard    chan struct{} // has an element while somebody has newer rules
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	newer   map[string]bool    // nodes that have newer rules, or others of the same version
+	differs map[string]differs // nodes that have other rules
+
+	exceeded exceeded
+}
+
+// Files in a node's DataDir.
+const (
+	rulesFile      = "rules.bolt"  // the keeper's
+	rulesCacheFile = "rules.cache" // the newest document that the node has seen
+	auditFile      = "audit.jsonl"
+)
+
+// openGovernment makes what calls are governed by, before there is a router that asks it.
+func (s *Server) openGovernment() (err error) {
+	o := &s.opts
+	g := &government{server: s, heard: make(chan struct{}, 1), newer: make(map[string]bool), differs: make(map[string]differs)}
+	s.government = g
+	g.exceeded = exceeded{counts: g.limitCounts, seen: make(map[string]*excess)}
+	g.calendar.Set(s.clock.Now(), time.Now().UnixNano())
+	if o.DataDir != "" {
+		if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
+			return fmt.Errorf("data_dir: %w", err)
+		}
+	}
+	if g.store, err = g.openStore(); err != nil {
+		return err
+	}
+	if g.audit, err = g.openAudit(); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	g.rules, err = rulestore.New(rulestore.Options{
+		Node: o.Node, Store: g.store, Cache: g.path(rulesCacheFile), File: o.Rules.WatchFile,
+		Calendar: &g.calendar, Now: s.clock.Now, Known: known{s}, Audit: g.record, Changed: g.rulesChanged, Log: o.Log,
+	})
+	if err != nil {
+		return err
+	}
+	g.books, err = stats.New(stats.Options{
+		Node: o.Node, Dir: o.DataDir, MaxCallers: o.Stats.MaxSubjects, Now: s.clock.Now, Wall: time.Now, Handlers: g.handlers, Log: o.Log,
+	})
+	if err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	g.leases = quota.New(quota.Options{
+		Node: o.Node, Members: s.memberNames, Reached: s.reachedNames, Ask: g.askQuota, Limits: g.limits, Now: s.clock.Now, Log: o.Log,
+	})
+	g.alarms, err = alarm.New(alarm.Options{
+		Node: o.Node, Mesh: o.Mesh, Sources: g.conditions(), Alertmanager: o.Alarms.Alertmanager, Webhook: string(o.Alarms.Webhook),
+		Elsewhere: g.alarmsElsewhere, Log: o.Log,
+	})
+	return err
+}
+
+// path returns a file of the data folder, or "" where nothing is kept.
+func (g *government) path(name string) string {
+	if g.server.opts.DataDir == "" {
+		return ""
+	}
+	return filepath.Join(g.server.opts.DataDir, name)
+}
+
+// openStore returns where the rules are kept: Redis, this node's own file, or what the keeper says.
+func (g *government) openStore() (rulestore.Store, error) {
+	o := &g.server.opts
+	switch {
+	case len(o.Redis.Addresses) > 0:
+		r := &o.Redis
+		s, err := rulestore.OpenRedis(rulestore.RedisOptions{
+			Addresses: r.Addresses, Username: r.Username, Password: string(r.Password), DB: r.DB, Master: r.Master, Prefix: r.Prefix,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("redis: %w", err)
+		}
+		return s, nil
+	case o.keepsOwn() && o.DataDir == "":
+		g.keeps = true
+		return rulestore.NewMemory(), nil
+	case o.keepsOwn():
+		g.keeps = true
+		s, err := rulestore.OpenBolt(g.path(rulesFile))
+		if err != nil {
+			return nil, fmt.Errorf("data_dir: %w", err)
+		}
+		return s, nil
+	case o.Keeper != "":
+		return rulestore.NewRemote(func(ctx context.Context, method string, body []byte) ([]byte, error) {
+			return g.server.mesh.peers.Ask(ctx, o.Keeper, method, body)
+		}), nil
+	}
+	return nil, nil
+}
+
+// openAudit returns where changes are recorded.
+func (g *government) openAudit() (*audit.Log, error) {
+	opts := audit.Options{Log: g.server.opts.Log}
+	if path := g.path(auditFile); path != "" {
+		return audit.Open(path, opts)
+	}
+	return audit.Memory(0, opts), nil
+}
+
+// run watches rules, renews leases, counts and looks for alarms until ctx is done.
+func (g *government) run(ctx context.Context) {
+	var all sync.WaitGroup
+	all.Go(func() { g.rules.Run(ctx) })
+	all.Go(func() { g.leases.Run(ctx) })
+	all.Go(func() {
+		if err := g.books.Run(ctx); err != nil {
+			g.server.opts.Log.Error("statistics lost", "cause", err)
+		}
+	})
+	all.Go(func() { g.alarms.Run(ctx) })
+	all.Go(func() { g.server.sessions.PollCounts(ctx, countsEvery) })
+	all.Go(func() { g.follow(ctx) })
+	all.Wait()
+}
+
+// settle asks the store for the rules before modules are taken, so that their first calls are governed by the newest. Where the store
+// does not answer, what the node has cached is in force.
+func (g *government) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	_ = g.rules.Load(ctx) // it is a trouble, and Run tries again
+}
+
+// countsEvery is how often instances are asked what their handlers have done.
+const countsEvery = 10 * time.Second
+
+// close gives back what was opened. It may be called twice.
+func (g *government) close() {
+	if g.store != nil {
+		_ = g.store.Close() // what is in it is safe
+	}
+	if g.books != nil {
+		g.books.Close()
+	}
+	if g.audit != nil {
+		_ = g.audit.Close() // what is in it is safe
+	}
+}
+
+// rulesChanged tells whom the rules in force concern: the servers, and the other nodes.
+func (g *government) rulesChanged() {
+	if s := g.server.sessions; s != nil {
+		s.RulesChanged()
+	}
+	if m := g.server.mesh; m != nil && m.peers != nil {
+		m.peers.RulesChanged()
+	}
+}
+
+// inForce names the rules for the heartbeats of this node.
+func (g *government) inForce() peer.Rules {
+	at := g.rules.Standing()
+	return peer.Rules{Epoch: at.Epoch, Version: at.Version, Hash: at.Hash}
+}
+
+// rulesHeard is told with each heartbeat which rules another node has.
+func (g *government) rulesHeard(node string, has peer.Rules) {
+	own := g.inForce()
+	mine, theirs := governance.Mark{Epoch: own.Epoch, Version: own.Version}, governance.Mark{Epoch: has.Epoch, Version: has.Version}
+	ask := mine.Less(theirs) || mine == theirs && has.Hash != own.Hash
+	g.mu.Lock()
+	g.compareLocked(node, has, own)
+	if ask {
+		g.newer[node] = true
+	}
+	g.mu.Unlock()
+	if !ask {
+		return
+	}
+	select {
+	case g.heard <- struct{}{}:
+	default:
+	}
+}
+
+// follow asks nodes that have newer rules for them. One that does not answer says with its next heartbeat again that it has.
+func (g *government) follow(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.heard:
+		}
+		g.mu.Lock()
+		nodes := slices.Sorted(maps.Keys(g.newer))
+		clear(g.newer)
+		g.mu.Unlock()
+		for _, node := range nodes {
+			if err := g.adoptFrom(ctx, node); err != nil && ctx.Err() == nil {
+				g.server.opts.Log.Warn("rules not taken over", "from", node, "cause", err)
+			}
+		}
+	}
+}
+
+// Methods of _node that the room admin answers: the document in force, and the alarms that last.
+const (
+	rulesInForce  = "Rules"
+	alarmsInForce = "Alarms"
+)
+
+func (g *government) adoptFrom(ctx context.Context, node string) error {
+	body, err := g.server.mesh.peers.Ask(ctx, node, rulesInForce, nil)
+	if err != nil {
+		return err
+	}
+	var e rulestore.Entry
+	if err := json.Unmarshal(body, &e); err != nil {
+		return fmt.Errorf("its rules are not as this node reads them (%w): is it of another version?", err)
+	}
+	return g.rules.Adopt(e)
+}
+
+// nodeMethods are what other nodes may ask this one about governance.
+func (g *government) nodeMethods() map[string]inbound.Method {
+	all := map[string]inbound.Method{
+		quotaMethod: func(_ context.Context, body []byte) ([]byte, error) { return g.leases.Serve(body) },
+	}
+	if g.keeps {
+		for name, method := range rulestore.Serve(g.store) {
+			all[name] = inbound.Method(method)
+		}
+	}
+	return all
+}
+
+// quotaMethod is the method of _node by which the owner of a limit is asked for shares.
+const quotaMethod = "Quota"
+
+func (g *government) askQuota(ctx context.Context, node string, body []byte) ([]byte, error) {
+	if g.server.mesh == nil {
+		return nil, errAlone
+	}
+	return g.server.mesh.peers.Ask(ctx, node, quotaMethod, body)
+}
+
+// limits are those that all nodes share.
+func (g *government) limits() []quota.Limit {
+	shared := g.rules.Set().Shared()
+	all := make([]quota.Limit, 0, len(shared))
+	for _, l := range shared {
+		all = append(all, quota.Limit{Key: l.Key, PerSecond: l.PerSecond, Burst: l.Burst, Bucket: l.Bucket})
+	}
+	return all
+}
+
+// handlers are what instances with a session at this node have said of their handlers.
+func (g *government) handlers() (all []stats.HandlerCounts) {
+	for _, c := range g.server.sessions.HandlerCounts() {
+		all = append(all, stats.HandlerCounts{
+			Module: c.Module, Instance: c.UUID, Method: c.Method, Started: c.Started, Finished: c.Finished, Refused: c.Refused + c.Expired,
+		})
+	}
+	return all
+}
+
+// known is what is registered in the mesh, for warnings about rules of methods that nobody has.
+type known struct{ server *Server }
+
+// Modules implements rules.Known.
+func (k known) Modules() (names []string) {
+	for _, m := range k.server.router.Registry(k.server.clock.Now()) {
+		names = append(names, m.Module)
+	}
+	return names
+}
+
+// Methods implements rules.Known.
+func (k known) Methods(module string) (names []string) {
+	for _, m := range k.server.router.Registry(k.server.clock.Now()) {
+		if m.Module == module {
+			for _, method := range m.Methods {
+				names = append(names, method.Method)
+			}
+		}
+	}
+	return names
+}
+
+// memberNames are the nodes of the mesh, this one among them.
+func (s *Server) memberNames() []string {
+	if s.mesh == nil {
+		return []string{s.opts.Node}
+	}
+	var names []string
+	for _, m := range s.mesh.Members() {
+		names = append(names, m.Node)
+	}
+	return names
+}
+
+// reachedNames are the nodes that this one is linked to, and itself.
+func (s *Server) reachedNames() []string {
+	names := []string{s.opts.Node}
+	if s.mesh != nil {
+		for _, l := range s.mesh.peers.Links() {
+			if l.State == peer.StateUp {
+				names = append(names, l.Peer)
+			}
+		}
+	}
+	return names
+}
+
+// limitCounts says what the rules that limit have done at this node.
+func (g *government) limitCounts() map[string]limitCount {
+	counts := make(map[string]limitCount)
+	for _, r := range g.rules.Set().Describe(g.server.clock.Now()) {
+		if r.Kind == "rate" || r.Kind == "concurrency" {
+			counts[r.ID] = limitCount{r.Refused, r.Alarmed}
+		}
+	}
+	return counts
+}
+
+// record writes down a change of rules before it is made.
+func (g *government) record(ctx context.Context, r rulestore.Record) error {
+	details, err := json.Marshal(r.Changes)
+	if err != nil {
+		return err
+	}
+	return g.audit.Append(ctx, audit.Record{
+		Author: r.Author, Action: "rules." + r.Action, Target: "rules", Reason: r.Reason, Node: r.Node,
+		From: markText(r.From), To: markText(r.To) + " " + r.Hash, Details: details,
+	})
+}
+
+func markText(m governance.Mark) string { return fmt.Sprintf("%d.%d", m.Epoch, m.Version) }
+
+// alarmsElsewhere are what the other nodes list.
+func (g *government) alarmsElsewhere(ctx context.Context) (all []alarm.Alarm) {
+	if g.server.mesh == nil {
+		return nil
+	}
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	for _, node := range g.server.reachedNames()[1:] {
+		asking.Go(func() {
+			body, err := g.server.mesh.peers.Ask(ctx, node, alarmsInForce, nil)
+			if err != nil {
+				return // it is not heard: the alarm is said to be over without it
+			}
+			var listed []alarm.Alarm
+			if json.Unmarshal(body, &listed) == nil {
+				mu.Lock()
+				all = append(all, listed...)
+				mu.Unlock()
+			}
+		})
+	}
+	asking.Wait()
+	return all
+}
