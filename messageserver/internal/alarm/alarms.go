@@ -39,7 +39,7 @@ func New(o Options) (*Alarms, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	o = o.withDefaults()
+	o.setDefaults()
 	a := &Alarms{opts: o, http: o.HTTP, lasting: make(map[string]*state)}
 	if a.http == nil {
 		a.http = &http.Client{
@@ -87,7 +87,7 @@ func (a *Alarms) look(now time.Time) {
 
 	a.mu.Lock()
 	var out outbox
-	dropped := a.noteLocked(found, now, wall, &out)
+	dropped := a.noteLocked(found, now, &out)
 	a.overflow += uint64(dropped)
 	if dropped > 0 {
 		over := Alarm{Kind: AlarmsOverflow, Subject: a.opts.Node, Text: "more alarms hold than are kept"}
@@ -122,7 +122,7 @@ func (a *Alarms) ask(wall time.Time) map[string]Alarm {
 
 // noteLocked takes in what was found: first what is known, then what is new, critical first, while there is room. It returns
 // how many had none.
-func (a *Alarms) noteLocked(found map[string]Alarm, now, wall time.Time, out *outbox) (dropped int) {
+func (a *Alarms) noteLocked(found map[string]Alarm, now time.Time, out *outbox) (dropped int) {
 	var fresh []Alarm
 	for fingerprint, one := range found {
 		if a.lasting[fingerprint] != nil {

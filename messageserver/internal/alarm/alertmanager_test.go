@@ -185,7 +185,7 @@ func TestAlertmanager(t *testing.T) {
 		t.Errorf("labels %v, want %v", dead[0].Labels, want)
 	}
 	if one := dead[0]; one.Annotations["description"] != "no node \uFFFD \"reaches\" it" || one.Annotations["reported_by"] == "" || one.Annotations["do"] == "" ||
-		one.GeneratorURL != "http://127.0.0.1:7071" || one.EndsAt.Sub(time.Now()) < time.Minute {
+		one.GeneratorURL != "http://127.0.0.1:7071" || time.Until(one.EndsAt) < time.Minute {
 		t.Errorf("%+v", one)
 	}
 	if down := alerts(`alertname="twohop_link_down"`); len(down) != 2 || down[0].Labels["node"] == down[1].Labels["node"] {

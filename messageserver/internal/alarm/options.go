@@ -108,8 +108,8 @@ func checkURL(text string) string {
 	return ""
 }
 
-// withDefaults fills in what is left out.
-func (o Options) withDefaults() Options {
+// setDefaults fills in what is left out.
+func (o *Options) setDefaults() {
 	o.Every = orElse(o.Every, time.Second)
 	o.Holds = orElse(o.Holds, 1)
 	o.Gone = orElse(o.Gone, 5*time.Second)
@@ -122,7 +122,6 @@ func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return o
 }
 
 func orElse[T comparable](v, otherwise T) T {

@@ -225,7 +225,7 @@ func (r *receiver) send(ctx context.Context, batch []message) error {
 		}
 		return err
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }()
 	const most = 4 << 10
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, most)) // read, so that the connection is used again
 	if answer.StatusCode/100 == 2 {

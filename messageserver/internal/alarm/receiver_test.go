@@ -180,6 +180,35 @@ func TestAReceiverThatWasAwayHearsHowThingsAre(t *testing.T) {
 	}
 }
 
+// TestNewerWordTakesThePlaceOfWhatFails: the alarm ends while its begin is on the way.
+func TestNewerWordTakesThePlaceOfWhatFails(t *testing.T) {
+	var r recorder
+	var first sync.Once
+	slow := func(request *http.Request) (*http.Response, error) {
+		var err error
+		first.Do(func() {
+			time.Sleep(20 * time.Second)
+			err = errors.New("reset")
+		})
+		if err != nil {
+			return nil, err
+		}
+		return r.serve(request)
+	}
+	run(t, Options{Webhook: "http://w", HTTP: client(slow)}, func(t *testing.T, w *world, a *Alarms) {
+		w.set(Alarm{Kind: LinkDown, Subject: "b"})
+		looks(5)
+		w.set()
+		looks(30)
+		if got := r.taken(); got != "resolved link_down:b" {
+			t.Errorf("%q", got)
+		}
+		if v := a.View().Receivers[0]; v.Sent != 1 || v.Waiting != 0 {
+			t.Errorf("%+v", v)
+		}
+	})
+}
+
 func TestErrorsDoNotHaveTheURL(t *testing.T) {
 	run(t, Options{Webhook: "http://user:secret@w/secret?secret", HTTP: client(broken)}, func(t *testing.T, w *world, a *Alarms) {
 		w.set(Alarm{Kind: LinkDown, Subject: "b"})
