@@ -19,20 +19,19 @@ func (d *Document) Check(previous *Document, now time.Time) error {
 	for i := range d.Rules {
 		r := &d.Rules[i]
 		if before, was := ends[r.ID]; r.ended(now) && !(was && before.Equal(r.Until)) {
-			problems = append(problems, r.problem("until", fmt.Sprintf("until: %s is in the past: it is %s; the rule %s would do nothing",
+			problems = append(problems, r.problem(r.until, fmt.Sprintf("until: %s is in the past: it is %s; the rule %s would do nothing",
 				r.Until.Format(time.RFC3339), now.UTC().Format(time.RFC3339), r.ID)))
 		}
 	}
 	return invalid(problems)
 }
 
-// problem says something about a key of the rule, or about the rule.
-func (r *Rule) problem(key, message string) Problem {
-	at, ok := r.columns[key]
-	if !ok {
-		at = position{r.Line, 1}
+// problem says something about what stands at a place, or, where that is not known, about the rule.
+func (r *Rule) problem(at position, message string) Problem {
+	if at.line == 0 {
+		return Problem{r.Line, 1, message}
 	}
-	return Problem{at.line, at.column, message}
+	return Problem{int(at.line), int(at.column), message}
 }
 
 // Known says what is registered in the mesh.
@@ -46,7 +45,7 @@ type Known interface {
 func (d *Document) Warnings(k Known) []Problem {
 	var problems []Problem
 	modules := k.Modules()
-	warn := func(r *Rule, key, name string, known []string, where string) bool {
+	warn := func(r *Rule, at position, key, name string, known []string, where string) bool {
 		if name == "" || slices.Contains(known, name) {
 			return false
 		}
@@ -54,13 +53,13 @@ func (d *Document) Warnings(k Known) []Problem {
 		if meant := nearest(name, known); meant != "" {
 			message += "; did you mean " + meant + "?"
 		}
-		problems = append(problems, r.problem(key, message))
+		problems = append(problems, r.problem(at, message))
 		return true
 	}
 	methods := map[string][]string{}
 	for i := range d.Rules {
 		r := &d.Rules[i]
-		if warn(r, "module", r.Module, modules, "") || r.Module == "" || r.Method == "" {
+		if warn(r, r.module, "module", r.Module, modules, "") || r.Module == "" || r.Method == "" {
 			continue
 		}
 		known, asked := methods[r.Module]
@@ -68,7 +67,7 @@ func (d *Document) Warnings(k Known) []Problem {
 			known = k.Methods(r.Module)
 			methods[r.Module] = known
 		}
-		warn(r, "method", r.Method, known, " in "+r.Module)
+		warn(r, r.method, "method", r.Method, known, " in "+r.Module)
 	}
 	inOrder(problems)
 	return problems

@@ -39,10 +39,11 @@ type Rule struct {
 	// Line is where the rule begins in the text it was parsed from, 1 the first; 0 for a rule that was not.
 	Line int `json:"line,omitempty"`
 
-	columns map[string]position // where its keys stand
+	module, method, until position // where they stand
 }
 
-type position struct{ line, column int }
+// position is a place in a text; the zero value is none.
+type position struct{ line, column uint32 }
 
 // Scope says which calls a rule is about: those that have all of its names. The zero value is every call.
 type Scope struct {

@@ -103,6 +103,10 @@ func (o *outliner) add(p piece, text []byte) *Problem {
 		p.line, p.start = o.lead.line, o.lead.start
 	}
 	o.lead.start = -1
+	if content[0] == '\t' { // whatever it is: it begins nothing
+		o.current.last = p.last
+		return nil
+	}
 	isItem := content[0] == '-' && (len(content) == 1 || content[1] == ' ' || content[1] == '\t')
 	switch {
 	case indent == 0 && o.content && (separates(text, "---") || separates(text, "...")):
@@ -119,7 +123,7 @@ func (o *outliner) add(p piece, text []byte) *Problem {
 			return &Problem{p.line, 1, fmt.Sprintf("there are more than %d rules", maxRules)}
 		}
 		o.begin(p)
-	case o.state == inRules && indent <= o.indent && (indent < o.indent || indent == 0):
+	case o.state == inRules && (indent < o.indent || indent == 0):
 		o.state = belowRules
 		o.begin(p)
 	}

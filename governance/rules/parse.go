@@ -35,6 +35,9 @@ func parse(text []byte) (*Document, outline, error) {
 	case !utf8.Valid(text):
 		return nil, outline{}, invalid([]Problem{notUTF8(text)})
 	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, outline{}, invalid([]Problem{{1, 1, "the document is empty: " + beginning}})
+	}
 	o, problems := outlineOf(text)
 	if len(problems) > 0 {
 		return nil, o, invalid(problems)
@@ -192,13 +195,15 @@ func (p *parser) syntax(text []byte, err error) {
 			line++ // counted from 0, unlike the others
 		}
 	}
-	var content []byte
-	for n, l := 0, text; n < line && len(l) > 0; n++ {
-		content, l, _ = bytes.Cut(l, []byte("\n"))
-	}
+	lines := bytes.Split(bytes.TrimRight(text, " \t\r\n"), []byte("\n"))
+	line = min(line, len(lines)) // what ends too early is found behind its end
+	content := lines[line-1]
 	column := len(content) - len(bytes.TrimLeft(content, " \t")) + 1
-	switch {
-	case strings.HasPrefix(message, "unknown anchor"):
+	switch name, alias := strings.CutPrefix(message, "unknown anchor '"); {
+	case alias:
+		at := max(bytes.Index(text, []byte("*"+strings.TrimSuffix(name, "' referenced"))), 0)
+		line = 1 + bytes.Count(text[:at], []byte("\n"))
+		column = at - bytes.LastIndexByte(text[:at], '\n')
 		message = "an alias (*name): write the value out, or put it in quotes"
 	case bytes.Contains(content, []byte("\t")):
 		message = "not YAML: " + message + "; the line has a tab: indent with blanks"
@@ -253,11 +258,16 @@ func (p *parser) rule(n *yaml.Node, d *Document) {
 	if len(p.problems) > found {
 		return
 	}
-	r.columns = make(map[string]position, len(f.values))
-	for key, value := range f.values {
-		r.columns[key] = position{value.Line + p.lines, value.Column}
-	}
+	r.module, r.method, r.until = f.position("module"), f.position("method"), f.position("until")
 	d.Rules = append(d.Rules, r)
+}
+
+func (f *fields) position(key string) position {
+	n := f.values[key]
+	if n == nil {
+		return position{}
+	}
+	return position{uint32(n.Line + f.lines), uint32(n.Column)}
 }
 
 func (f *fields) scope(r *Rule) {
