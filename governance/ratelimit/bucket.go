@@ -56,10 +56,10 @@ func NewBucket(perSecond, burst float64) *Bucket {
 // newSchedule chooses the units: a power of two of them is a token, and a quarter to a half of one passes in a nanosecond, fewer where
 // the burst would not fit.
 func newSchedule(epoch time.Duration, perSecond, burst float64) *schedule {
-	s := &schedule{epoch: epoch, rate: clamp(perSecond, MaxPerSecond), size: clamp(burst, MaxBurst)}
+	s := &schedule{epoch: epoch}
+	s.rate, s.size = setting(perSecond, burst)
 	exponent := 30
 	if s.rate > 0 {
-		s.size = max(s.size, 1)
 		_, e := math.Frexp(s.rate / 1e9) // rate/1e9 is in [2^(e-1), 2^e)
 		exponent = -e - 1
 	}
@@ -74,6 +74,15 @@ func newSchedule(epoch time.Duration, perSecond, burst float64) *schedule {
 	return s
 }
 
+// setting returns the rate and the burst that a bucket counts with.
+func setting(perSecond, burst float64) (rate, size float64) {
+	rate, size = clamp(perSecond, MaxPerSecond), clamp(burst, MaxBurst)
+	if rate > 0 {
+		size = max(size, 1)
+	}
+	return rate, size
+}
+
 // clamp returns n inside 0 to most; what is no number is 0.
 func clamp(n, most float64) float64 {
 	if !(n > 0) {
@@ -83,15 +92,15 @@ func clamp(n, most float64) float64 {
 }
 
 // Set changes the rate and the burst from now on. What is in the bucket stays, cut to the new burst, and what was reserved stays
-// owed: no new burst is handed out. A limit that does not change costs nothing.
+// owed: no new burst is handed out. Where nothing changes it does nothing, and does not allocate.
 func (b *Bucket) Set(now time.Duration, perSecond, burst float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	old := b.state.Load()
-	s := newSchedule(now, perSecond, burst)
-	if s.rate == old.rate && s.size == old.size {
+	if rate, size := setting(perSecond, burst); rate == old.rate && size == old.size {
 		return
 	}
+	s := newSchedule(now, perSecond, burst)
 	// Whoever takes meanwhile sees moved and waits for the next schedule: nothing is taken that is not carried over.
 	level, arrival := old.level(now), old.arrival.Swap(moved)
 	left := float64(old.burst-(max(arrival, level)-level)) / float64(old.token)
