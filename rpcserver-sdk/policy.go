@@ -76,13 +76,13 @@ type enforcement struct {
 	buckets map[string]*ratelimit.Bucket // by rule
 }
 
-// replace puts a policy in force, unless it is older than the one that is, or the same. An error means that it is broken, and
-// that nothing has changed.
+// replace puts a policy in force, unless it is older than the one that is. Of two with one mark the later counts: rules end by
+// themselves, and the document goes on without them. An error means that it is broken, and that nothing has changed.
 func (e *enforcement) replace(p *pb.Policy, now time.Duration) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	mark := governance.Mark{Epoch: p.GetEpoch(), Version: p.GetVersion()}
-	if e.known.Load() && !e.mark.Less(mark) {
+	if mark.Less(e.mark) {
 		return nil
 	}
 	next, buckets, err := e.compileLocked(p, now)
