@@ -24,7 +24,7 @@ type look struct {
 }
 
 const (
-	remembered = 64          // at most; at one look in 20 ms more than the window
+	remembered = 128         // at most; at one look in 10 ms more than the window
 	window     = time.Second // at most
 	surprise   = 12          // of a likelihood ratio: three and a half standard deviations, by chance once in 2,000
 	unsure     = 6           // the same while the window is young: the look at which it was cut may be old in part

@@ -3,7 +3,7 @@ package quota
 import "time"
 
 // Every is how often a holder looks at its demand, and asks where it must not wait.
-const Every = 20 * time.Millisecond
+const Every = 10 * time.Millisecond
 
 const (
 	askEvery  = 100 * time.Millisecond // with nothing new to tell

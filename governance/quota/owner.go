@@ -104,6 +104,8 @@ func (o *Owner) Grant(now time.Duration, node string, demand float64, reached, m
 			free -= l.rate
 		}
 	}
+	// Those that were cut off since they asked have a reserve, too.
+	free -= reserve * float64(max(len(o.leases)-reached, 0))
 	share := o.fair(mine.demand, pool, reached)
 	if now-o.first < settle {
 		share = min(share, pool/float64(reached))

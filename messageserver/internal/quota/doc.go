@@ -5,7 +5,7 @@
 // # State
 //
 // Leases has, for each limit in use here, what the node holds (a quota.Holder and the bucket), and for each limit that it
-// was asked about as the owner a quota.Owner. Run looks at the demand every 20 ms; what is due goes to the owners, one question at a
+// was asked about as the owner a quota.Owner. Run looks at the demand every 10 ms, less often where there are thousands of limits; what is due goes to the owners, one question at a
 // time to each with all its limits, as the call Quota of the module _node. Limits that this node owns itself are granted
 // without a call. A node that is the only member has all of each limit and asks nobody.
 //

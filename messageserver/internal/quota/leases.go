@@ -14,6 +14,7 @@ import (
 
 const (
 	idleEvery  = 100 * time.Millisecond // how often Run looks where there are no limits
+	manyLimits = 1_000                  // of them make it look half as often
 	askTimeout = 250 * time.Millisecond
 	forget     = time.Minute // what an owner knows, without questions
 )
@@ -93,13 +94,13 @@ func (l *Leases) Run(ctx context.Context) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
-		due, busy := l.look()
+		due, limits := l.look()
 		for _, q := range due {
 			questions.Go(func() { l.ask(ctx, q) })
 		}
 		next := idleEvery
-		if busy {
-			next = quota.Every
+		if limits > 0 {
+			next = min(quota.Every*time.Duration(1+limits/manyLimits), idleEvery)
 		}
 		if next != every {
 			every = next
@@ -121,13 +122,13 @@ type question struct {
 }
 
 // look measures the demand of all limits, sets the rates that hold now, and returns the questions that are due. What this node
-// owns itself is granted here.
-func (l *Leases) look() (due []question, busy bool) {
-	members, reached, limits := l.opts.Members(), l.opts.Reached(), l.opts.Limits()
+// owns itself is granted here. limits is how many there are.
+func (l *Leases) look() (due []question, limits int) {
+	members, reached, inUse := l.opts.Members(), l.opts.Reached(), l.opts.Limits()
 	now := l.opts.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.takeLocked(members, limits)
+	l.takeLocked(members, inUse)
 	l.sweepLocked(now)
 
 	byOwner := make(map[string]*question)
@@ -157,7 +158,7 @@ func (l *Leases) look() (due []question, busy bool) {
 		l.asking[owner] = true
 		due = append(due, *q)
 	}
-	return due, len(l.held) > 0
+	return due, len(l.held)
 }
 
 // takeLocked takes over which limits there are and who owns them.
@@ -175,13 +176,11 @@ func (l *Leases) takeLocked(members []string, limits []Limit) {
 		h := l.held[limit.Key]
 		switch {
 		case h == nil:
-			h = &held{limit: limit, owner: quota.OwnerOf(limit.Key, members), asked: limit.Bucket.Asked(), rate: -1}
+			h = &held{limit: limit, owner: quota.OwnerOf(limit.Key, members), asked: limit.Bucket.Asked()}
 			l.held[limit.Key] = h
 			continue
 		case h.limit.Bucket != limit.Bucket:
-			h.asked, h.rate = 0, -1
-		case h.limit != limit:
-			h.rate = -1
+			h.asked = 0
 		}
 		h.limit = limit
 		if moved {
@@ -198,14 +197,10 @@ func (l *Leases) takeLocked(members []string, limits []Limit) {
 	}
 }
 
-// setLocked puts the rate of a limit in force.
+// setLocked puts the rate of a limit in force. A bucket to which nothing is new does nothing.
 func (l *Leases) setLocked(now time.Duration, h *held) {
 	rate, fallback := h.holder.Rate(now, h.limit.PerSecond, len(l.members), h.linked)
-	h.fallback = fallback
-	if rate == h.rate {
-		return
-	}
-	h.rate = rate
+	h.rate, h.fallback = rate, fallback
 	part := 0.0
 	if h.limit.PerSecond > 0 {
 		part = rate / h.limit.PerSecond
@@ -254,7 +249,7 @@ func (l *Leases) View() []LeaseView {
 	for key, h := range l.held {
 		view = append(view, LeaseView{
 			Key: key, Owner: h.owner, Limit: h.limit.PerSecond,
-			Rate: max(h.rate, 0), Demand: h.holder.Demand(), Fallback: h.fallback,
+			Rate: h.rate, Demand: h.holder.Demand(), Fallback: h.fallback,
 		})
 	}
 	slices.SortFunc(view, func(a, b LeaseView) int { return cmp.Compare(a.Key, b.Key) })
