@@ -40,8 +40,8 @@ type Known interface {
 	Methods(module string) []string
 }
 
-// Warnings names what is allowed and may be a slip of the pen: modules and methods that nobody has registered, and callers that no
-// module is called. They are in the order of the text.
+// Warnings names what is allowed and may be a slip of the pen: modules and methods that nobody has registered. They are in
+// the order of the text. Callers need no registration, so nothing is said of them.
 func (d *Document) Warnings(k Known) []Problem {
 	var problems []Problem
 	modules := k.Modules()

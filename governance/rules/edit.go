@@ -237,12 +237,20 @@ func (w *writer) scalar(s string) string {
 		return `""`
 	}
 	var b bytes.Buffer
-	e := json.NewEncoder(&b) // every JSON string is a YAML one
+	e := json.NewEncoder(&b) // every JSON string is a YAML one, but for characters that YAML wants escaped
 	e.SetEscapeHTML(false)
 	if err := e.Encode(s); err != nil {
 		w.err = err
 	}
-	return strings.ReplaceAll(strings.TrimSuffix(b.String(), "\n"), "\x7f", `\u007f`)
+	var quoted strings.Builder
+	for _, c := range strings.TrimSuffix(b.String(), "\n") {
+		if 0x7f <= c && c < 0xa0 || c == 0xfeff || c == 0xfffe || c == 0xffff {
+			fmt.Fprintf(&quoted, `\u%04x`, c)
+		} else {
+			quoted.WriteRune(c)
+		}
+	}
+	return quoted.String()
 }
 
 // pairs writes keys and values in braces; values that are empty are left out.
