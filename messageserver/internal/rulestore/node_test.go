@@ -49,7 +49,7 @@ func (n *node) Handle(_ context.Context, line slog.Record) error {
 // secret is the password of rules here. Nothing shows it.
 const secret = "correct horse battery staple"
 
-// make returns a node that does not run yet.
+// newNode returns a node that does not run yet.
 func newNode(t *testing.T, o Options) *node {
 	t.Helper()
 	n := &node{t: t, news: make(chan struct{}, 1), stop: func() {}}
@@ -94,13 +94,16 @@ func (n *node) run() {
 	n.t.Cleanup(n.stop)
 }
 
-// want waits until something is so.
+// want waits until something is so. It looks at each news, and now and then: what others do, nobody here is told.
 func (n *node) want(what string, so func() bool) {
 	n.t.Helper()
 	late := time.After(15 * time.Second)
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
 	for !so() {
 		select {
 		case <-n.news:
+		case <-again.C:
 		case <-late:
 			n.t.Fatalf("%s: not so; %+v, troubles %v", what, n.Standing(), n.Troubles())
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/twohop/twohop/governance"
@@ -39,6 +40,8 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 	if len(o.Addresses) == 0 {
 		return nil, errors.New("rulestore: redis needs an address")
 	}
+	// The library writes a line to stderr for each connection that it cannot make. Here each is an error of somebody's call.
+	redis.SetLogger(&logging.VoidLogger{})
 	client := redis.NewUniversalClient(&redis.UniversalOptions{
 		Addrs: o.Addresses, Username: o.Username, Password: o.Password, DB: o.DB, MasterName: o.Master, TLSConfig: o.TLS,
 		DialTimeout: redisTimeout, ReadTimeout: redisTimeout, WriteTimeout: redisTimeout,
