@@ -4,30 +4,32 @@ import "slices"
 
 // The kinds.
 const (
-	LimitExceeded     = "limit_exceeded"
-	RulesDiffer       = "rules_differ"
-	RulesStoreDown    = "rules_store_down"
-	RulesStoreOlder   = "rules_store_older"
-	RulesInvalidFile  = "rules_invalid_file"
-	RulesCache        = "rules_cache"
-	ChecksLifted      = "checks_lifted"
-	LinkDown          = "link_down"
-	LinkOneWay        = "link_one_way"
-	LinkSlow          = "link_slow"
-	NodeDead          = "node_dead"
-	NodeClone         = "node_clone"
-	MembershipDiffers = "membership_differs"
-	RegistryDiffers   = "registry_differs"
-	NotAMember        = "not_a_member"
-	ModuleAbsent      = "module_absent"
-	BaselineDeviation = "baseline_deviation"
-	StatsOverflow     = "stats_overflow"
-	StatsDisk         = "stats_disk"
-	CertificateExpiry = "certificate_expiry"
-	StoreDown         = "store_down"
-	DeadCalls         = "dead_calls"
-	AuditFailed       = "audit_failed"
-	AlarmsOverflow    = "alarms_overflow" // made by this room
+	LimitExceeded      = "limit_exceeded"
+	RulesDiffer        = "rules_differ"
+	RulesStoreDown     = "rules_store_down"
+	RulesStoreOlder    = "rules_store_older"
+	RulesNotUnderstood = "rules_not_understood"
+	RulesInvalidFile   = "rules_invalid_file"
+	RulesFileWaits     = "rules_file_waits"
+	RulesCache         = "rules_cache"
+	ChecksLifted       = "checks_lifted"
+	LinkDown           = "link_down"
+	LinkOneWay         = "link_one_way"
+	LinkSlow           = "link_slow"
+	NodeDead           = "node_dead"
+	NodeClone          = "node_clone"
+	MembershipDiffers  = "membership_differs"
+	RegistryDiffers    = "registry_differs"
+	NotAMember         = "not_a_member"
+	ModuleAbsent       = "module_absent"
+	BaselineDeviation  = "baseline_deviation"
+	StatsOverflow      = "stats_overflow"
+	StatsDisk          = "stats_disk"
+	CertificateExpiry  = "certificate_expiry"
+	StoreDown          = "store_down"
+	DeadCalls          = "dead_calls"
+	AuditFailed        = "audit_failed"
+	AlarmsOverflow     = "alarms_overflow" // made by this room
 )
 
 // Scope says whose condition it is.
@@ -52,24 +54,30 @@ type Kind struct {
 // kinds is docs/alarms.md's table; a test compares them.
 var kinds = []Kind{
 	{LimitExceeded, Warning, ScopeMesh, "the rule",
-		"More calls come than a limit allows that alarms instead of refusing.",
-		"See in the statistics who calls, then raise the limit, let it refuse, or talk to the caller's owner."},
-	{RulesDiffer, Critical, ScopeMesh, "the version",
-		"Nodes have different rules under the same version.",
-		"Compare the nodes' hashes, and apply the document that is right again: it becomes a new version on all nodes."},
+		"More calls come than a limit allows. It refuses them, or lets them through if it only alarms.",
+		"See in the statistics who calls, then raise the limit, or talk to the caller's owner."},
+	{RulesDiffer, Critical, ScopeMesh, "the node, or the mesh",
+		"A node has had other rules for some seconds than one that reaches it, or there are two documents under one version.",
+		"Where a node is behind, look whether it reaches the store and the other nodes. Of two documents under one version apply the right one again: it becomes a new version on all nodes."},
 	{RulesStoreDown, Critical, ScopeMesh, "the store",
 		"The store of the rules is not reached. Rules stay in force and cannot be changed.",
 		"Bring the store back. To change rules meanwhile there is no way: what is not stored and audited does not hold."},
 	{RulesStoreOlder, Critical, ScopeMesh, "the store",
 		"The store came back with older rules than the nodes have; the newer ones were written to it.",
 		"Find out why the store lost writes: a restored backup, a replica that was promoted, no fsync."},
+	{RulesNotUnderstood, Critical, ScopeNode, "the mesh",
+		"The node cannot read the newest rules, which another version of twohop wrote. The rules before them stay in force there.",
+		"Bring all nodes to one version, or take out of the rules what the text names."},
 	{RulesInvalidFile, Warning, ScopeNode, "the file",
 		"The file of rules has a problem. The rules before it stay in force.",
 		"Correct what the text names, with its line."},
+	{RulesFileWaits, Warning, ScopeNode, "the file",
+		"The file of rules has changed and is right, and could not be put in force yet. It is tried again.",
+		"The text says why: mostly the store, or the audit log, is not there."},
 	{RulesCache, Warning, ScopeNode, "the file",
 		"The node cannot keep its copy of the rules on disk. Started without the store, it would have old rules or none.",
 		"Look at space and rights of the data folder."},
-	{ChecksLifted, Warning, ScopeMesh, "the rule",
+	{ChecksLifted, Warning, ScopeMesh, "the rule, or the mesh",
 		"An operator has switched checks off for a time.",
 		"Nothing, if it is meant; else remove the rule. The audit log says who it was."},
 	{LinkDown, Critical, ScopeNode, "the other node",
