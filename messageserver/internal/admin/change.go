@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -82,8 +83,11 @@ func (a *account) check() error {
 	if strings.TrimSpace(a.Reason) == "" && !a.DryRun {
 		found = append(found, errors.New("reason: is missing: the audit log and the history keep it"))
 	}
-	if strings.TrimSpace(a.Author) == "" {
+	switch {
+	case strings.TrimSpace(a.Author) == "":
 		a.Author = anonymous
+	case strings.HasPrefix(a.Author, "file:"):
+		found = append(found, fmt.Errorf("author: is %q: file: is for what a file of rules changes", a.Author))
 	}
 	return errors.Join(found...)
 }
@@ -109,7 +113,11 @@ func Remote(ctx context.Context) string {
 	return remote
 }
 
+// changeTimeout bounds a change, with asking all nodes about it.
+const changeTimeout = 15 * time.Second
+
 // changing returns the context of a change: it goes on when who asked has gone, because half of it is worse than all.
-func changing(r *http.Request) context.Context {
-	return context.WithValue(context.WithoutCancel(r.Context()), remoteKey{}, r.RemoteAddr)
+func changing(r *http.Request) (context.Context, context.CancelFunc) {
+	ctx := context.WithValue(context.WithoutCancel(r.Context()), remoteKey{}, r.RemoteAddr)
+	return context.WithTimeout(ctx, changeTimeout)
 }

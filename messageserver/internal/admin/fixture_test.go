@@ -38,6 +38,8 @@ type node struct {
 	sessions         []Session
 	counts           SessionCounts
 	asked            int // how often the books were checked
+
+	governed *governed // nil: it has no rules, statistics, alarms
 }
 
 // start serves a node that is healthy and empty. It is changed between requests only.
@@ -90,6 +92,9 @@ func (n *node) sources() Sources {
 	}
 	if n.peers != nil {
 		src.Peers = n.peers
+	}
+	if n.governed != nil {
+		n.governed.into(&src)
 	}
 	for _, c := range wire.Codes() {
 		src.Codes = append(src.Codes, Code{Number: int(c), Name: c.String(), Class: c.Class().String()})

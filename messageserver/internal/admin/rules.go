@@ -189,32 +189,34 @@ type applied struct {
 
 // apply makes a change and answers it. The nodes are asked afterwards.
 func (s *Server) apply(w http.ResponseWriter, r *http.Request, from *governance.Mark, by *account, change func(context.Context) (rulestore.Applied, error)) {
-	ctx, began := changing(r), time.Now()
+	ctx, cancel := changing(r)
+	defer cancel()
+	before, began := s.src.Rules.Current(), time.Now()
 	done, err := change(ctx)
 	if err != nil {
 		s.refuseRules(ctx, w, from, err)
 		return
 	}
-	a := s.src.applied(&done, by)
+	a := s.src.applied(&before, &done, by)
 	if !by.DryRun {
 		a.Nodes, a.Converged = s.src.standings(ctx, standingQuestion{Mark: done.Mark, WaitMS: enforceWait.Milliseconds()}, done.Hash, began)
 	}
 	answer(w, http.StatusOK, a)
 }
 
-func (src *Sources) applied(done *rulestore.Applied, by *account) applied {
+func (src *Sources) applied(before *rulestore.Entry, done *rulestore.Applied, by *account) applied {
 	return applied{
-		Node: src.Node, DryRun: by.DryRun, Unchanged: len(done.Changes) == 0 && done.Hash == src.Rules.Current().Hash, Mark: done.Mark, Hash: done.Hash,
+		Node: src.Node, DryRun: by.DryRun, Unchanged: done.Hash == before.Hash, Mark: done.Mark, Hash: done.Hash,
 		Changes: orEmpty(done.Changes), Warnings: orEmpty(done.Warnings),
 	}
 }
 
 // refuseRules answers a change of the rules that was not made. from is the version that it was made from, nil if it names none.
 func (s *Server) refuseRules(ctx context.Context, w http.ResponseWriter, from *governance.Mark, err error) {
-	invalid, isInvalid := errors.AsType[*rules.Invalid](err)
+	invalid, isInvalid := err.(*rules.Invalid) //nolint:errorlint // inside another one it is about the document that is there
 	conflict, isConflict := errors.AsType[*rulestore.ConflictError](err)
 	switch {
-	case isInvalid && err == error(invalid):
+	case isInvalid:
 		answer(w, http.StatusBadRequest, struct {
 			Error    string          `json:"error"`
 			Problems []rules.Problem `json:"problems"`

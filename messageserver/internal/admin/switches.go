@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twohop/twohop/governance"
 	"github.com/twohop/twohop/governance/rules"
 	"github.com/twohop/twohop/messageserver/internal/rulestore"
 	"github.com/twohop/twohop/messageserver/internal/stats"
@@ -132,30 +133,10 @@ func (s *Server) switches(w http.ResponseWriter, r *http.Request) {
 		refuse(w, status, err.Error())
 		return
 	}
-	ctx, began := changing(r), time.Now()
-	doc, err := s.src.newest(ctx)
-	if err != nil {
-		s.refuseRules(ctx, w, nil, err)
-		return
-	}
-	edit := rulestore.Edit{Author: q.Author, Reason: q.Reason, DryRun: q.DryRun}
-	a := switched{Action: q.Action}
-	if q.Action == switchOn {
-		a.Removed = q.matching(doc)
-		edit.Remove = a.Removed
-		if len(a.Removed) == 0 {
-			s.refuseOn(w, &q, doc)
-			return
-		}
-	} else {
-		rule := q.rule(time.Now())
-		if rule.ID, err = q.id(doc); err != nil {
-			refuse(w, http.StatusConflict, err.Error())
-			return
-		}
-		edit.Insert, a.ID = []rules.Rule{rule}, rule.ID
-	}
-	done, err := s.src.Rules.Switch(ctx, edit)
+	ctx, cancel := changing(r)
+	defer cancel()
+	before, began := s.src.Rules.Current(), time.Now()
+	a, done, err := s.turn(ctx, &q)
 	if err != nil {
 		s.refuseSwitch(ctx, w, &q, err)
 		return
@@ -165,7 +146,7 @@ func (s *Server) switches(w http.ResponseWriter, r *http.Request) {
 		defer close(hit)
 		a.Hits, a.HitsError = s.src.hits(ctx, &q.Scope)
 	}()
-	became := s.src.applied(&done, &q.account)
+	became := s.src.applied(&before, &done, &q.account)
 	if !q.DryRun {
 		became.Nodes, became.Converged = s.src.standings(ctx,
 			standingQuestion{Mark: done.Mark, WaitMS: enforceWait.Milliseconds(), Module: q.Module}, done.Hash, began)
@@ -175,9 +156,58 @@ func (s *Server) switches(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, a)
 }
 
+// turn makes the change. What it is made of depends on the rules that there are: it is made anew if they change meanwhile.
+func (s *Server) turn(ctx context.Context, q *switchRequest) (a switched, done rulestore.Applied, err error) {
+	for try := 1; ; try++ {
+		mark, doc, err := s.src.newest(ctx)
+		if err != nil {
+			return a, done, err
+		}
+		a = switched{Action: q.Action}
+		edit := rulestore.Edit{Author: q.Author, Reason: q.Reason, DryRun: q.DryRun}
+		if q.Action == switchOn {
+			if a.Removed = q.matching(doc); len(a.Removed) == 0 {
+				return a, done, &notSwitchedError{doc}
+			}
+			edit.Remove = a.Removed
+		} else {
+			rule := q.rule(time.Now())
+			if rule.ID, err = q.id(doc); err != nil {
+				return a, done, err
+			}
+			edit.Insert, a.ID = []rules.Rule{rule}, rule.ID
+		}
+		done, err = s.src.Rules.Switch(ctx, edit)
+		if err == nil || try == 3 {
+			return a, done, err
+		}
+		if now, _, again := s.src.newest(ctx); again != nil || now == mark {
+			return a, done, err
+		}
+	}
+}
+
+// notSwitchedError says that there is nothing to take away.
+type notSwitchedError struct{ doc *rules.Document }
+
+func (*notSwitchedError) Error() string { return "there is no such switch" }
+
+// takenError says that the id is another rule's.
+type takenError struct{ why string }
+
+func (e *takenError) Error() string { return e.why }
+
 // refuseSwitch says what was wrong with a switch. The lines of a problem are those of a text that the operator has not seen.
 func (s *Server) refuseSwitch(ctx context.Context, w http.ResponseWriter, q *switchRequest, err error) {
-	if invalid, ok := errors.AsType[*rules.Invalid](err); ok {
+	if none, ok := errors.AsType[*notSwitchedError](err); ok {
+		s.refuseOn(w, q, none.doc)
+		return
+	}
+	if taken, ok := errors.AsType[*takenError](err); ok {
+		refuse(w, http.StatusConflict, taken.why)
+		return
+	}
+	if invalid, ok := err.(*rules.Invalid); ok { //nolint:errorlint // inside another one it is about the document that is there
 		var what []string
 		for _, p := range invalid.Problems {
 			what = append(what, p.Message)
@@ -191,13 +221,20 @@ func (s *Server) refuseSwitch(ctx context.Context, w http.ResponseWriter, q *swi
 	s.refuseRules(ctx, w, nil, err)
 }
 
-// newest returns the document that an edit begins from, as far as this node knows it.
-func (src *Sources) newest(ctx context.Context) (*rules.Document, error) {
-	doc, err := src.documentAt(ctx, src.Rules.Current().Mark)
-	if doc == nil {
+// newest returns the document that an edit begins from. Of the store, because another node may have changed it just now.
+func (src *Sources) newest(ctx context.Context) (mark governance.Mark, doc *rules.Document, err error) {
+	found, err := src.Rules.History(ctx, mark, 1)
+	if err != nil {
+		return mark, nil, err
+	}
+	mark = src.Rules.Current().Mark
+	if len(found) > 0 {
+		mark = found[0].Mark
+	}
+	if doc, err = src.documentAt(ctx, mark); doc == nil {
 		doc = &rules.Document{}
 	}
-	return doc, err
+	return mark, doc, err
 }
 
 // isSwitch reports whether a rule is one that the action on takes away: whatever is off, and limits that were set here.
@@ -256,7 +293,7 @@ func (q *switchRequest) id(doc *rules.Document) (string, error) {
 	}
 	if q.ID != "" {
 		if r := takes(q.ID); !same(r) {
-			return "", fmt.Errorf("id: %s is another rule: %s; choose another id, or leave it out", q.ID, r)
+			return "", &takenError{fmt.Sprintf("id: %s is another rule: %s; choose another id, or leave it out", q.ID, r)}
 		}
 		return q.ID, nil
 	}
