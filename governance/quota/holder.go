@@ -15,7 +15,7 @@ const (
 type Holder struct {
 	demand Demand
 	asked  uint64        // the count of the last look
-	called time.Duration // when it last grew
+	called time.Duration // when it last grew, or was looked at first
 
 	rate  float64
 	until time.Duration // of the lease; 0: there is none
@@ -29,7 +29,7 @@ type Holder struct {
 
 // Look takes the count of all calls that were asked for so far.
 func (h *Holder) Look(now time.Duration, asked uint64) {
-	if asked != h.asked {
+	if asked != h.asked || h.demand.size == 0 {
 		h.asked, h.called = asked, now
 	}
 	if h.demand.Look(now, asked) {
