@@ -75,17 +75,16 @@ func (b *Books) Now(q Query) []Row {
 				seconds[i] += uint64(n)
 			}
 		}
+		var sum, ten uint64
 		for i := range int64(window) {
 			n := seconds[(b.second+window-i)%window]
-			if i < 1 {
-				row.Rate1 += float64(n)
-			}
 			if i < 10 {
-				row.Rate10 += float64(n) / 10
+				ten += n
 			}
-			row.Rate60 += float64(n) / window
+			sum += n
 			peak = max(peak, n)
 		}
+		row.Rate1, row.Rate10, row.Rate60 = float64(seconds[b.second%window]), float64(ten)/10, float64(sum)/window
 		row.fill(g, &t, over)
 		row.Peak = peak
 		rows = append(rows, row)

@@ -41,8 +41,9 @@ type cell struct {
 	_       [64]byte // what lies behind is another's
 }
 
-// counters are one cell, and more for a subject that is called so often that cores fight over one: measured with two cores, 26 ns
-// a call where nobody else counts, 105 ns with one cell that both use, 40 ns with stripes.
+// counters are one cell, and more for a subject that is called so often that cores fight over one. Measured on two cores
+// (BenchmarkCount), a call costs its core 27 ns where nobody else counts, 96 ns where the other core counts in the same cell, and 28 ns
+// with stripes.
 type counters struct {
 	stripes atomic.Pointer[[]cell] // a power of two, at most maxStripes; nil while the first cell is enough
 	_       [56]byte

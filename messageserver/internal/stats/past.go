@@ -93,7 +93,7 @@ func (b *Books) span(q Query) (from, to time.Time, err error) {
 	}
 	from, to = minuteOf(q.From), minuteOf(q.To.Add(time.Minute-1))
 	if to.After(now) {
-		to = minuteOf(now.Add(time.Minute))
+		to = minuteOf(now) // the running minute is not over
 	}
 	keep, what := KeepHours, "hours are kept for 90 days"
 	if b.opts.Dir == "" {

@@ -54,6 +54,11 @@ func encode(records []record) []byte {
 			plain = binary.AppendUvarint(append(plain, t.Index), t.Count)
 		}
 	}
+	return squeeze(plain)
+}
+
+// squeeze returns bytes as gzip.
+func squeeze(plain []byte) []byte {
 	var packed bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed) // the level is one that there is
 	_, err := z.Write(plain)
