@@ -1,6 +1,9 @@
 package governance
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Chain is policies in the order in which they are asked. It is a Policy itself: the first that refuses ends it, and those
 // before it hear Local; who admits hears the outcome in reverse order. Their waits do not add up: the longest one counts.
@@ -24,8 +27,8 @@ func (p Chain) Admit(now time.Duration, c *Call) Verdict {
 
 // Settle implements Policy.
 func (p Chain) Settle(now time.Duration, c *Call, o Outcome) {
-	for i := len(p) - 1; i >= 0; i-- {
-		p[i].Settle(now, c, o)
+	for _, policy := range slices.Backward(p) {
+		policy.Settle(now, c, o)
 	}
 }
 

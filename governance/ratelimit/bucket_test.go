@@ -151,10 +151,10 @@ func TestOddSettings(t *testing.T) {
 
 func TestReserve(t *testing.T) {
 	b, now := NewBucket(10, 2), time.Second
-	for i, want := range []time.Duration{0, 0, 100, 200, 300} {
+	for i, want := range []int64{0, 0, 100, 200, 300} {
 		wait, ok := b.Reserve(now, 300*time.Millisecond)
-		if want *= time.Millisecond; !ok || wait != want {
-			t.Errorf("reservation %d: wait %v %v, want %v", i, wait, ok, want)
+		if !ok || wait.Milliseconds() != want || wait%time.Millisecond != 0 {
+			t.Errorf("reservation %d: wait %v %v, want %d ms", i, wait, ok, want)
 		}
 	}
 	wait, ok := b.Reserve(now, 300*time.Millisecond)

@@ -58,7 +58,7 @@ func TestWrongQuestionsAreRefused(t *testing.T) {
 	l := still(&now)
 	good := fmt.Sprintf(`{"key":%q,"limit":1,"demand":1}`, keyOf("a"))
 	for _, c := range []struct{ body, want string }{
-		{``, "does not read"}, {`null null`, "more after"}, {`[]`, "does not read"}, {`{"node":"b"`, "does not read"},
+		{``, "does not read"}, {`null {}`, "more after"}, {`[]`, "does not read"}, {`{"node":"b"`, "does not read"},
 		{`{"node":"b","more":1}`, `unknown field "more"`}, {`{"node":"b"}{}`, "more after"},
 		{`{"limits":[]}`, `node "" is none`}, {`{"node":"x"}`, `node "x" is none`}, {`{"node":"a"}`, `node "a" is none`},
 		{limits(1, `{"key":"","limit":1,"demand":1}`), "limits[0].key has 0 bytes"},
