@@ -16,6 +16,9 @@
 // Codes say more (errors.Is(err, rpcclient.CodeRateLimited)), fields of *Error all that is known. TIMEOUT and EXPIRED are
 // context.DeadlineExceeded as well, CANCELLED and CANCELLED_RUNNING context.Canceled.
 //
+// What operators have switched off is DEGRADED, an error as well: Error.Fallback is the body that they give instead, if they do. RuleID
+// and RuleVersion say which of their rules refused a call, RetryAfter when to come back.
+//
 // # State model
 //
 // A Client keeps one session with one node of the mesh open and moves to another node when that one drains or is lost. The

@@ -8,8 +8,8 @@
 //
 // # A request's way
 //
-//	reader ──► queue ──► worker: time left? ──► interceptors ──► handler ──► answer
-//	  │          │ full: OVERLOADED   │ no: EXPIRED
+//	reader ──► queue ──► worker: rules, time left? ──► interceptors ──► handler ──► answer
+//	  │          │ full: OVERLOADED   │ no: DEGRADED, DENIED, ..., EXPIRED
 //	  └─ Inline: on the reader itself
 //
 // The reader never waits for handlers. Workers start as there is work, at most Options.Concurrency of them, and end when
@@ -20,8 +20,23 @@
 // The handler's result; APP_ERROR for an error that it returns (Errorf gives it a code that programs can tell apart, and
 // whatever else it returns counts as well: it ran, and the caller gets the error's text, so what callers must not read
 // does not belong into it); HANDLER_PANIC; ANSWER_LOST for a result that cannot be encoded or is too
-// large. Before it runs: BAD_REQUEST for a body that cannot be decoded, UNIMPLEMENTED, OVERLOADED, EXPIRED, CANCELLED. Those
-// say NOT_EXECUTED, and that is true: the handler did not start.
+// large. Before it runs: BAD_REQUEST for a body that cannot be decoded, UNIMPLEMENTED, OVERLOADED, EXPIRED, CANCELLED, and what the
+// mesh's rules say. Those say NOT_EXECUTED, and that is true: the handler did not start.
+//
+// # Rules
+//
+// The nodes tell a server what operators want enforced next to its handlers, and again when that changes. It is asked right before
+// a handler starts, of what waits in the queue, too, in this order; the caller gets the rule's id and version.
+//
+//	off         DEGRADED, with the body that the rule gives
+//	addresses   DENIED, by the address of the caller that its node has seen
+//	password    BAD_DIGEST or REPLAYED (a digest is taken once, within 120 s of this machine's clock)
+//	rate        RATE_LIMITED, of this instance
+//	late        EXPIRED or not, whatever AllowLate and RunLate say
+//
+// Handlers that run are left alone. Stats counts what was refused, and what rules in shadow would have refused, which the log says,
+// too, once a second for each rule. Of a password's digests up to 1,048,576 are remembered, for two minutes each where clocks agree:
+// some 32 MiB, and 8,700 calls a second; what comes beyond is OVERLOADED. Each instance remembers its own, and forgets when it ends.
 //
 // # Time
 //

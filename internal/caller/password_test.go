@@ -78,6 +78,26 @@ func TestEveryAttemptHasADigestOfItsOwn(t *testing.T) {
 	})
 }
 
+// TestAnAttemptThatNeverLeftLeavesNoDigest behind: the next one is a first attempt, too.
+func TestAnAttemptThatNeverLeftLeavesNoDigest(t *testing.T) {
+	story(t, func(t *testing.T, m *mesh) {
+		m.node("alpha", "alpha:1")
+		alice := m.client("alpha:1")
+		cl := alice.newCall()
+		Password(1, "s").ApplyToCall(&cl.settings)
+		cl.name, cl.invoker, cl.deadline, cl.attempts, cl.body = "shop.Buy", "web", time.Minute, 1, []byte("tea")
+		if err := cl.encode(&alice.names, ""); err != nil {
+			t.Fatal(err)
+		}
+		f := cl.frame(0)
+		first := wantDigest(t, &f, 1, "s")
+		f = cl.frame(0)
+		if wantDigest(t, &f, 1, "s") == first {
+			t.Error("both have the same nonce")
+		}
+	})
+}
+
 // TestACallThatWaitedHasATimeOfWhenItIsSent, not of when it was made.
 func TestACallThatWaitedHasATimeOfWhenItIsSent(t *testing.T) {
 	story(t, func(t *testing.T, m *mesh) {
