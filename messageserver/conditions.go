@@ -15,7 +15,7 @@ import (
 
 // conditions are what this node's rooms find that an operator must hear.
 func (g *government) conditions() []alarm.Source {
-	return []alarm.Source{g.meshConditions, g.moduleConditions, g.ruleConditions, g.statsConditions, g.auditConditions, g.exceeded.look}
+	return []alarm.Source{g.meshConditions, g.moduleConditions, g.ruleConditions, g.statsConditions, g.auditConditions, g.programConditions, g.exceeded.look}
 }
 
 // meshConditions are the troubles of links and members.
@@ -119,6 +119,18 @@ func (g *government) auditConditions() []alarm.Alarm {
 		return nil
 	}
 	return []alarm.Alarm{{Kind: alarm.AuditFailed, Subject: g.server.opts.Node, Text: cause.Error(), Since: since}}
+}
+
+// programConditions are what the program that runs the node finds.
+func (g *government) programConditions() (all []alarm.Alarm) {
+	if g.server.opts.Troubles == nil {
+		return nil
+	}
+	now := time.Now()
+	for _, t := range g.server.opts.Troubles() {
+		all = append(all, alarm.Alarm{Kind: t.Kind, Subject: t.Peer, Text: t.Cause, Since: now.Add(-t.For)})
+	}
+	return all
 }
 
 // exceeded finds limits that more calls come to than they allow.

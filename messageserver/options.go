@@ -48,6 +48,9 @@ type Options struct {
 
 	// Listener takes the place of Listen, for programs that embed a node. The node closes it.
 	Listener net.Listener `yaml:"-"`
+	// Troubles returns what the program that runs the node wants its operators to hear, with the node's own alarms; Peer is what
+	// it is about. It must not block. Default: nothing.
+	Troubles func() []Trouble `yaml:"-"`
 	// Log takes events. Default slog.Default.
 	Log *slog.Logger `yaml:"-"`
 }

@@ -52,7 +52,12 @@ Options come from the file, then the environment (TWOHOP_SESSION_DEAD for sessio
 				return err
 			}
 			c.Options.Log = log
-			return serve(cmd.Context(), c.Options, readyFile)
+			watch := newConfigWatch(cmd, c)
+			c.Options.Troubles = watch.troubles
+			ctx, cancel := context.WithCancel(cmd.Context())
+			defer cancel()
+			go watch.run(ctx)
+			return serve(ctx, c.Options, readyFile)
 		},
 	}
 	addConfigFlags(cmd)

@@ -25,6 +25,8 @@ const (
 	BaselineDeviation  = "baseline_deviation"
 	StatsOverflow      = "stats_overflow"
 	StatsDisk          = "stats_disk"
+	RestartRequired    = "restart_required"
+	ConfigInvalid      = "config_invalid"
 	CertificateExpiry  = "certificate_expiry"
 	StoreDown          = "store_down"
 	DeadCalls          = "dead_calls"
@@ -116,6 +118,12 @@ var kinds = []Kind{
 	{StatsDisk, Warning, ScopeNode, "this node",
 		"Statistics are not written to disk. They are kept in memory, and lost with the process.",
 		"Look at space and rights of the data folder."},
+	{RestartRequired, Warning, ScopeNode, "the file",
+		"The file that the node was configured by has changed. A node reads it when it starts.",
+		"Restart the node when it suits, or put the file back. The text names what differs."},
+	{ConfigInvalid, Warning, ScopeNode, "the file",
+		"The file that the node was configured by has changed, and the node would not start with it.",
+		"Correct what the text names; `twohop messageserver --check-config` says the same."},
 	{CertificateExpiry, Warning, ScopeNode, "the certificate",
 		"A certificate ends soon. After that, new connections are refused.",
 		"Renew it; a running node reads the new file by itself."},

@@ -1,0 +1,28 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+)
+
+// Differ names the keys whose values in effect are others in next than in c, each with both values and the place of the new
+// one. Secrets and lists are named only.
+func (c *Config) Differ(next *Config) (all []string) {
+	was, is := reflect.ValueOf(c.Options.WithDefaults()), reflect.ValueOf(next.Options.WithDefaults())
+	for _, k := range keys {
+		a, b := was.FieldByIndex(k.index), is.FieldByIndex(k.index)
+		switch {
+		case a.Equal(b):
+		case k.typ == secretType:
+			all = append(all, fmt.Sprintf("%s is another one (%s)", k.name, next.places[k.name]))
+		default:
+			all = append(all, fmt.Sprintf("%s is %v here, and %v in what was written (%s)", k.name, a, b, next.places[k.name]))
+		}
+	}
+	for _, k := range lists {
+		if !reflect.DeepEqual(was.FieldByIndex(k.index).Interface(), is.FieldByIndex(k.index).Interface()) {
+			all = append(all, k.name+" is another list")
+		}
+	}
+	return all
+}
