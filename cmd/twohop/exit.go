@@ -9,6 +9,11 @@ const (
 	exitNotExecuted = 10
 	exitExecuted    = 11
 	exitUnknown     = 12
+
+	// Of changes of the rules.
+	exitConflict  = 20 // somebody else has changed them meanwhile, and nothing was done: look again
+	exitNotAll    = 21 // it is done, and a node or a server does not have it (yet)
+	exitUncertain = 22 // the node was asked and its answer did not come: it may be done
 )
 
 // exitError is an error with the exit code that it leads to. Without err nothing more is printed.

@@ -83,7 +83,7 @@ var word = regexp.MustCompile(`'[^']*'|[^\s']+`)
 // split does what a shell does to the examples.
 func split(line string) (words []string) {
 	for _, w := range word.FindAllString(line, -1) {
-		if w == "&" {
+		if w == "&" || w == ">" {
 			break
 		}
 		words = append(words, strings.Trim(w, "'"))

@@ -37,3 +37,16 @@ func watchKeys(in io.Reader) (keys <-chan byte, restore func()) {
 	}()
 	return pressed, func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, before) } // it was the terminal's own
 }
+
+// terminalRows returns how many lines a terminal has, 0 for a stream that is none.
+func terminalRows(out io.Writer) int {
+	file, ok := out.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(file.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Row)
+}

@@ -61,5 +61,6 @@ and callers reach their methods through it.`,
 	root.AddCommand(demo.Command())
 	root.AddCommand(messageserverCommand(), configCommand(), callCommand(), versionCommand())
 	root.AddCommand(psCommand(), linksCommand(), meshCommand(), topCommand())
+	root.AddCommand(rulesCommand(), offCommand(), onCommand(), limitCommand(), statsCommand(), alarmsCommand(), auditCommand())
 	return root
 }

@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
 	"time"
-
-	"os"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
@@ -23,51 +22,58 @@ import (
 const minInterval = 100 * time.Millisecond
 
 func topCommand() *cobra.Command {
-	var admin string
-	var interval time.Duration
-	var once, asJSON bool
+	var f topFlags
 	cmd := &cobra.Command{
 		Use:   "top",
-		Short: "Watch how busy the nodes of the mesh are",
-		Long: `Shows a line for every node, over the last interval: calls that entered there and were answered per second; how many of the
-attempts went to a session of the node itself (one hop) and how many over a link (two hops); answers that were no success,
-per second and by class; calls in flight, sessions, instances, links that are up; processor and memory.
+		Short: "Watch which methods are called, how often, how fast, and by whom",
+		Long: `Shows a line for every method of the mesh, the busiest first: calls that came in per second over the last 1, 10 and 60 seconds; those
+in flight; how long calls took (p50, p99); and of those that ended in the last one to two minutes how many succeeded, were not
+executed, failed, or ended unknown. --by module, caller and caller-method add up other lines.
 
-On a terminal the table is drawn again and again, until q or Ctrl-C; elsewhere it is printed once per interval. Any node
-answers for all.`,
+--by node-load shows a line for every node, over the last interval: calls that entered there and were answered per second; how
+many of the attempts went to a session of the node itself (one hop) and how many over a link (two hops); answers that were no
+success, per second and by class; calls in flight, sessions, instances, links that are up; processor and memory.
+
+--callers METHOD shows who calls it. --from shows a past time in place of now: --step makes a line for each part of it.
+
+On a terminal the table is drawn again and again, until q or Ctrl-C. Keys: m methods, o modules, c callers, n nodes; < and >
+change what is sorted by. Elsewhere it is printed once per interval. Any node answers for all.`,
 		Example: `  twohop top
-  twohop top --once
-  twohop top --once --json --interval 5s`,
+  twohop top --by caller --module fishtrade --sort p99
+  twohop top --once --json
+  twohop top --by node-load --once --interval 5s
+  twohop top --callers fishtrade.SendRocket
+  twohop top --from 2026-11-20T10:00:00Z --to 2026-11-20T11:00:00Z --step 10m`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if interval < minInterval {
-				return fmt.Errorf("--interval is %v, must be at least %v", interval, minInterval)
+			if err := f.check(cmd); err != nil {
+				return err
 			}
-			client, err := adminclient.New(admin)
+			client, err := adminclient.New(f.admin)
 			if err != nil {
 				return err
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			t := &top{
-				read: func() (adminclient.Loads, error) { return client.Loads(ctx, true) },
-				out:  cmd.OutOrStdout(), errors: cmd.ErrOrStderr(), once: once, asJSON: asJSON,
+			switch {
+			case f.callers != "":
+				return f.showCallers(ctx, cmd, client)
+			case f.from != "":
+				return f.showPast(ctx, cmd, client)
 			}
-			if t.live = isTerminal(t.out) && !once && !asJSON; t.live {
+			t := &top{out: cmd.OutOrStdout(), errors: cmd.ErrOrStderr(), once: f.once, asJSON: f.asJSON}
+			if t.live = isTerminal(t.out) && !f.once && !f.asJSON; t.live {
 				end, restore := watchKeys(cmd.InOrStdin())
 				defer restore()
 				t.keys = end
 			}
-			ticker := time.NewTicker(interval)
+			t.source = f.source(ctx, client, t)
+			ticker := time.NewTicker(f.interval)
 			defer ticker.Stop()
 			return t.run(ctx, ticker.C)
 		},
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&admin, "admin", defaultAdmin, "where the operators of one of the nodes connect, `host:port`")
-	flags.DurationVar(&interval, "interval", 2*time.Second, "the `time` between two readings")
-	flags.BoolVar(&once, "once", false, "print one table, after one interval, and end")
-	flags.BoolVar(&asJSON, "json", false, "print JSON, one object a line; with --once indented")
+	f.add(cmd)
 	return cmd
 }
 
@@ -76,9 +82,20 @@ func isTerminal(stream any) bool {
 	return ok && isatty.IsTerminal(file.Fd())
 }
 
+// page is what top shows at once; its JSON is what it says.
+type page interface{ print(w io.Writer) error }
+
+// source is what top reads. It is used by one goroutine.
+type source interface {
+	// read returns nil, and no error, if there is nothing to show before the next reading.
+	read() (page, error)
+	// key reports whether the source shows something else from now on.
+	key(key byte) bool
+}
+
 // top reads and shows. Its fields are static once it runs.
 type top struct {
-	read         func() (adminclient.Loads, error)
+	source       source
 	out, errors  io.Writer
 	once, asJSON bool
 	live         bool
@@ -97,7 +114,7 @@ const (
 // run shows one table per tick, until ctx is done, q is pressed, or after the first with once. A node that stops answering
 // is asked again; one that does not answer at first is an error.
 func (t *top) run(ctx context.Context, ticks <-chan time.Time) error {
-	before, err := t.read()
+	first, err := t.source.read()
 	if err != nil {
 		return err
 	}
@@ -105,6 +122,11 @@ func (t *top) run(ctx context.Context, ticks <-chan time.Time) error {
 		_, _ = io.WriteString(t.out, enterScreen) // if nobody reads it, a signal says so
 		defer func() { _, _ = io.WriteString(t.out, leaveScreen) }()
 		t.draw("reading…\n")
+	}
+	if first != nil {
+		if err := t.show(first); err != nil || t.once {
+			return err
+		}
 	}
 	for {
 		select {
@@ -114,10 +136,12 @@ func (t *top) run(ctx context.Context, ticks <-chan time.Time) error {
 			if key == 'q' || key == 'Q' || key == 3 {
 				return nil
 			}
-			continue
+			if !t.source.key(key) {
+				continue
+			}
 		case <-ticks:
 		}
-		now, err := t.read()
+		now, err := t.source.read()
 		switch {
 		case ctx.Err() != nil:
 			return nil // the reading was ended with it
@@ -125,16 +149,20 @@ func (t *top) run(ctx context.Context, ticks <-chan time.Time) error {
 			return err
 		case err != nil:
 			t.fail(err)
-			continue
+		case now == nil:
+			t.draw("reading…\n")
+		default:
+			if err := t.show(now); err != nil || t.once {
+				return err
+			}
 		}
-		if err := t.show(rates(before, now)); err != nil || t.once {
-			return err
-		}
-		before = now
 	}
 }
 
 func (t *top) draw(text string) {
+	if !t.live {
+		return
+	}
 	text = home + strings.ReplaceAll(text, "\n", eraseRight+"\n") + eraseBelow
 	_, _ = io.WriteString(t.out, text) // if nobody reads it, a signal says so
 }
@@ -147,19 +175,19 @@ func (t *top) fail(err error) {
 	_, _ = fmt.Fprintln(t.errors, "twohop:", err) // there is nobody else to tell
 }
 
-func (t *top) show(r reading) error {
+func (t *top) show(p page) error {
 	switch {
 	case t.asJSON && t.once:
-		return output.JSON(t.out, r)
+		return output.JSON(t.out, p)
 	case t.asJSON:
-		return json.NewEncoder(t.out).Encode(r)
+		return json.NewEncoder(t.out).Encode(p)
 	}
 	var text strings.Builder
-	if err := r.print(&text); err != nil {
+	if err := p.print(&text); err != nil {
 		return err
 	}
 	if t.live {
-		t.draw(text.String() + "\nq or Ctrl-C ends\n")
+		t.draw(text.String() + "\nm methods, o modules, c callers, n nodes, < > sort, q or Ctrl-C ends\n")
 		return nil
 	}
 	if !t.once {

@@ -64,6 +64,12 @@ func TestRatesAreDifferences(t *testing.T) {
 	)
 }
 
+// reads is a source that knows one key, which shows nothing else.
+type reads func() (page, error)
+
+func (r reads) read() (page, error) { return r() }
+func (r reads) key(key byte) bool   { return key == 'm' }
+
 // watched is a top whose readings, ticks and keys are the test's.
 type watched struct {
 	*top
@@ -76,13 +82,21 @@ type watched struct {
 func watch(ctx context.Context, edit func(*top), readings ...error) *watched {
 	w := &watched{ticks: make(chan time.Time), keys: make(chan byte), ended: make(chan error, 1)}
 	n := 0
-	w.top = &top{out: &w.out, errors: &w.errs, keys: w.keys, read: func() (adminclient.Loads, error) {
+	var before *adminclient.Loads
+	w.top = &top{out: &w.out, errors: &w.errs, keys: w.keys, source: reads(func() (page, error) {
 		n++
 		if n <= len(readings) && readings[n-1] != nil {
-			return adminclient.Loads{}, readings[n-1]
+			return nil, readings[n-1]
 		}
-		return adminclient.Loads{Node: "a", Nodes: []adminclient.Load{load("a", float64(n), nil)}}, nil
-	}}
+		now := adminclient.Loads{Node: "a", Nodes: []adminclient.Load{load("a", float64(n), nil)}}
+		if before == nil {
+			before = &now
+			return nil, nil //nolint:nilnil // rates need two readings
+		}
+		r := rates(*before, now)
+		before = &now
+		return &r, nil
+	})}
 	edit(w.top)
 	go func() { w.ended <- w.run(ctx, w.ticks) }()
 	return w
@@ -126,6 +140,7 @@ func TestTopEnds(t *testing.T) {
 	live.keys <- 'x'
 	live.ticks <- time.Time{}
 	live.ticks <- time.Time{}
+	live.keys <- 'm' // is read for at once
 	live.keys <- 'q'
 	if err := <-live.ended; err != nil {
 		t.Errorf("q: %v", err)

@@ -2,6 +2,7 @@ package adminclient
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -86,44 +87,116 @@ func list[T any](read func(offset int) (rows []T, total int, err error)) ([]T, e
 }
 
 func (c *Client) get(ctx context.Context, path string, into any) error {
-	return c.request(ctx, http.MethodGet, path, "", nil, into)
+	return c.request(ctx, call{path: path}, into)
 }
 
-// request asks for a path, and reads the answer into into. Match is the If-Match of a change.
-func (c *Client) request(ctx context.Context, method, path, match string, body []byte, into any) error {
-	url := "http://" + c.address + path
-	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+// call is one request.
+type call struct {
+	method string // default GET
+	path   string // with its parameters
+	body   []byte
+	kind   string      // Content-Type of the body; default application/json
+	header http.Header // may be nil
+}
+
+// send sends a body as JSON and reads the answer.
+func (c *Client) send(ctx context.Context, method, path string, header http.Header, body, into any) error {
+	text, err := json.Marshal(body)
 	if err != nil {
-		return fmt.Errorf("the admin address is %q: %w", c.address, err)
+		return err
 	}
-	if match != "" {
-		request.Header.Set("Content-Type", "application/json")
-		request.Header.Set("If-Match", `"`+match+`"`)
-	}
-	response, err := c.http.Do(request)
+	return c.request(ctx, call{method: method, path: path, body: text, header: header}, into)
+}
+
+// request asks, and reads the answer into into. A node that refuses is a *Refusal.
+func (c *Client) request(ctx context.Context, ask call, into any) error {
+	response, err := c.open(ctx, c.http, ask)
 	if err != nil {
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			return fmt.Errorf("no node answers at %s: start one with `twohop messageserver`, "+
-				"or name its admin address with --admin", c.address)
-		}
-		return fmt.Errorf("asking the node at %s: %w", c.address, err)
+		return err
 	}
 	defer func() { _ = response.Body.Close() }() // it has been read
-	body, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("asking the node at %s: %w", c.address, err)
 	}
-	if response.StatusCode != http.StatusOK {
-		var refusal struct {
-			Error string `json:"error"`
-		}
-		if json.Unmarshal(body, &refusal) == nil && refusal.Error != "" {
-			return fmt.Errorf("the node at %s refuses %s: %s", c.address, path, refusal.Error)
-		}
-		return fmt.Errorf("%s answers %s: is it the admin address of a node?", url, response.Status)
-	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("%s does not answer as a node does (%w): is it the admin address of one?", url, err)
+		return fmt.Errorf("http://%s%s does not answer as a node does (%w): is it the admin address of one?", c.address, ask.path, err)
 	}
 	return nil
 }
+
+// open asks, and returns an answer that is none of an error. Its body must be closed.
+func (c *Client) open(ctx context.Context, through *http.Client, ask call) (*http.Response, error) {
+	url := "http://" + c.address + ask.path
+	request, err := http.NewRequestWithContext(ctx, cmp.Or(ask.method, http.MethodGet), url, bytes.NewReader(ask.body))
+	if err != nil {
+		return nil, fmt.Errorf("the admin address is %q: %w", c.address, err)
+	}
+	if ask.header != nil {
+		request.Header = ask.header.Clone()
+	}
+	if ask.body != nil {
+		request.Header.Set("Content-Type", cmp.Or(ask.kind, "application/json"))
+	}
+	response, err := through.Do(request)
+	if err != nil {
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return nil, &AwayError{c.address, err}
+		}
+		return nil, fmt.Errorf("asking the node at %s: %w", c.address, err)
+	}
+	if response.StatusCode == http.StatusOK {
+		return response, nil
+	}
+	defer func() { _ = response.Body.Close() }() // it has been read
+	refusal := &Refusal{Address: c.address, Path: ask.path, Status: response.StatusCode}
+	if refusal.Body, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer)); err != nil {
+		return nil, fmt.Errorf("asking the node at %s: %w", c.address, err)
+	}
+	var text struct {
+		Error string   `json:"error"`
+		Paths []string `json:"paths"`
+	}
+	if json.Unmarshal(refusal.Body, &text) != nil || text.Error == "" {
+		return nil, fmt.Errorf("%s answers %s: is it the admin address of a node?", url, response.Status)
+	}
+	refusal.Message, refusal.unknownPath = text.Error, response.StatusCode == http.StatusNotFound && len(text.Paths) > 0
+	return nil, refusal
+}
+
+// AwayError says that nothing listens at the address.
+type AwayError struct {
+	Address string
+	err     error
+}
+
+// Error says what to do.
+func (e *AwayError) Error() string {
+	return fmt.Sprintf("no node answers at %s: start one with `twohop messageserver`, or name its admin address with --admin", e.Address)
+}
+
+// Unwrap returns the error of the connection.
+func (e *AwayError) Unwrap() error { return e.err }
+
+// Refusal is the answer of a node that does not do what it was asked.
+type Refusal struct {
+	Address string
+	Path    string
+	Status  int    // of HTTP
+	Message string // as the node has put it
+	Body    []byte // all that it has said, JSON
+
+	unknownPath bool
+}
+
+// Error says who refuses what, and why.
+func (r *Refusal) Error() string {
+	if r.unknownPath {
+		path, _, _ := strings.Cut(r.Path, "?")
+		return fmt.Sprintf("the node at %s does not know %s: it is older than this command; a node of the same version does", r.Address, path)
+	}
+	return fmt.Sprintf("the node at %s refuses %s: %s", r.Address, r.Path, r.Message)
+}
+
+// Older reports whether the node does not know what it was asked for, because it is older than this client.
+func (r *Refusal) Older() bool { return r.unknownPath }

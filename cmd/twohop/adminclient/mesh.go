@@ -2,7 +2,6 @@ package adminclient
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 )
@@ -72,16 +71,12 @@ func worse(a, b []Heard) []Heard {
 // that have another one than the node that is asked get it, too. If the
 // node refuses, nothing was changed; without its answer that is not known, and Mesh tells.
 func (c *Client) SetMembers(ctx context.Context, hash string, members []Member, force bool) (change Change, err error) {
-	body, err := json.Marshal(struct {
-		Members []Member `json:"members"`
-	}{members})
-	if err != nil {
-		return change, err
-	}
 	path := "/v1/members"
 	if force {
 		path += "?force=true"
 	}
-	err = c.request(ctx, http.MethodPut, path, hash, body, &change)
+	err = c.send(ctx, http.MethodPut, path, http.Header{"If-Match": {`"` + hash + `"`}}, struct {
+		Members []Member `json:"members"`
+	}{members}, &change)
 	return change, err
 }

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/twohop/twohop/cmd/twohop/adminclient"
+	"github.com/twohop/twohop/cmd/twohop/output"
+)
+
+func rulesApplyCommand() *cobra.Command {
+	var f changeFlags
+	var from string
+	cmd := &cobra.Command{
+		Use:   "apply FILE",
+		Short: "Put a document of rules in force, at every node",
+		Long: `Puts the document in FILE in force at every node, in place of the one that is there; - is stdin. It first shows what would change
+and asks; --yes does not ask. If somebody else has changed the rules since you were shown that, nothing is done, and you see
+who has changed what; --from names the version that your document was made from, so that nothing made after it is lost.
+
+Afterwards it says of each node since when the version is in force there, and how many server sessions enforce it.
+
+Exit codes:
+  0   it is in force at every node, and every server session enforces it
+  1   the document is wrong, or you said no; nothing was changed
+  20  somebody else has changed the rules meanwhile; nothing was changed
+  21  it is made, and a node or a server does not have it yet
+  22  the node's answer was lost; the change may be made or not`,
+		Example: `  twohop rules apply rules.yaml --reason 'ticket 4711'
+  twohop rules apply rules.yaml --reason 'ticket 4711' --from 1.7 --yes
+  twohop rules apply rules.yaml --dry-run`,
+		Args: needs(1, "a file, as: twohop rules apply rules.yaml"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "-" && !f.yes && !f.dryRun {
+				return errors.New("the document comes from stdin, so there is nobody to ask: --yes makes the change without asking, --dry-run shows it")
+			}
+			client, err := f.begin(cmd)
+			if err != nil {
+				return err
+			}
+			return apply(cmd, client, &f, args[0], from)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&from, "from", "", "the `version` that the document was made from, as 1.7 (default: the one that is there)")
+	_ = cmd.RegisterFlagCompletionFunc("from", completeVersion)
+	return cmd
+}
+
+func apply(cmd *cobra.Command, client *adminclient.Client, f *changeFlags, file, from string) error {
+	text, place, err := readDocument(file, cmd.InOrStdin())
+	if err != nil {
+		return err
+	}
+	judged, err := client.JudgeRules(cmd.Context(), text)
+	switch {
+	case err != nil:
+		return err
+	case !judged.Valid:
+		return invalidRules(cmd.ErrOrStderr(), place, judged.Problems)
+	}
+	base := judged.Mark
+	if from != "" {
+		if base, err = adminclient.ParseMark(from); err != nil {
+			return err
+		}
+	}
+	if err := printChanges(f.preview(cmd), judged.Changes); err != nil {
+		return err
+	}
+	warn(cmd.ErrOrStderr(), place, judged.Warnings)
+	if f.dryRun {
+		return f.wouldChange(cmd, judged, len(judged.Changes), judged.Mark)
+	}
+	question := fmt.Sprintf("Make %s to the rules, in place of version %s?", count(len(judged.Changes), "change"), judged.Mark)
+	if len(judged.Changes) == 0 {
+		question = fmt.Sprintf("The rules stay as they are in version %s, the text may not. Put it in force?", judged.Mark)
+	}
+	if err := f.confirm(cmd, question); err != nil {
+		return err
+	}
+	applied, err := client.PutRules(cmd.Context(), text, &base, f.author, f.reason)
+	if err != nil {
+		return refused(cmd, place, lost(err))
+	}
+	return f.finish(cmd, applied, &applied)
+}
+
+// wouldChange ends a dry run.
+func (f *changeFlags) wouldChange(cmd *cobra.Command, v any, changes int, base adminclient.Mark) error {
+	if f.asJSON {
+		return output.JSON(cmd.OutOrStdout(), v)
+	}
+	text := fmt.Sprintf("%s would be made to version %s; nothing was changed", count(changes, "change"), base)
+	if changes == 0 {
+		text = fmt.Sprintf("no rule would change from version %s", base)
+	}
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), text)
+	return err
+}
+
+func rulesRollbackCommand() *cobra.Command {
+	var f changeFlags
+	cmd := &cobra.Command{
+		Use:   "rollback VERSION",
+		Short: "Put an older version of the rules in force again",
+		Long: `Makes a new version with the text of an older one. Rules of it that have ended since are left out. It first shows what would
+change and asks; --yes does not ask. The exit codes are those of apply.`,
+		Example: `  twohop rules rollback 1.6 --reason 'the limit was wrong'
+  twohop rules rollback 1.6 --dry-run`,
+		Args: needs(1, "a version, as: twohop rules rollback 1.6"),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return completeVersion(cmd, args, text)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			to, err := adminclient.ParseMark(args[0])
+			if err != nil {
+				return err
+			}
+			client, err := f.begin(cmd)
+			if err != nil {
+				return err
+			}
+			would, err := client.RollBack(cmd.Context(), to, f.author, f.reason, true)
+			if err != nil {
+				return refused(cmd, "", err)
+			}
+			if err := printChanges(f.preview(cmd), would.Changes); err != nil {
+				return err
+			}
+			warn(cmd.ErrOrStderr(), "", would.Warnings)
+			if f.dryRun {
+				return f.wouldChange(cmd, would, len(would.Changes), would.Mark)
+			}
+			if err := f.confirm(cmd, fmt.Sprintf("Go back to version %s, which is %s?", to, count(len(would.Changes), "change"))); err != nil {
+				return err
+			}
+			applied, err := client.RollBack(cmd.Context(), to, f.author, f.reason, false)
+			if err != nil {
+				return refused(cmd, "", lost(err))
+			}
+			return f.finish(cmd, applied, &applied)
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+// completeVersion offers the versions that are kept.
+func completeVersion(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	admin, err := cmd.Flags().GetString("admin")
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	client, err := adminclient.New(admin)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	within(cmd, func(ctx context.Context) {
+		versions, err := client.RulesHistory(ctx, 20)
+		if err != nil {
+			return
+		}
+		for i := range versions {
+			v := &versions[i]
+			names = append(names, cobra.CompletionWithDesc(v.Mark.String(), output.Line(v.Author+": "+v.Reason)))
+		}
+	})
+	return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+}
