@@ -52,6 +52,9 @@ func clipList(all []string, most int) []string {
 // ruleConditions are the troubles with rules: at this node, and with nodes that have others.
 func (g *government) ruleConditions() (all []alarm.Alarm) {
 	for _, t := range g.rules.Troubles() {
+		if t.Kind == rulestore.TroubleStoreDown && time.Since(t.Since) < downFor {
+			continue // a node that starts reaches the keeper a moment later
+		}
 		all = append(all, alarm.Alarm{Kind: t.Kind, Subject: g.troubled(t.Kind), Text: t.Cause, Since: t.Since})
 	}
 	own, reached := g.inForce(), g.server.reachedNames()
@@ -80,6 +83,9 @@ func (g *government) troubled(kind string) string {
 	}
 	return g.server.opts.Mesh
 }
+
+// downFor is for how long the store of the rules may be away before it is an alarm.
+const downFor = 2 * time.Second
 
 // differsFor is for how long nodes may have different rules: a new document reaches them one after the other.
 const differsFor = 3 * time.Second

@@ -18,6 +18,7 @@ type account struct {
 	meter   governance.Meter
 	budget  *retry.Budget // of the caller at the module
 	shared  bool          // it stands for many subjects, because the caller has too many
+	free    bool          // of a method that every server answers by itself: not ruled, and not counted
 
 	ruling atomic.Pointer[ruling]
 }
@@ -31,6 +32,9 @@ type ruling struct {
 // regime returns what the rules in force say of the account's calls, or nil. In the common case that is one load of the
 // generation and one of the ruling.
 func (a *account) regime(g governance.Governor) *governance.Regime {
+	if a.free {
+		return nil
+	}
 	now := g.Generation() // before the rules are asked, so that what they say is never taken for newer than it is
 	if has := a.ruling.Load(); has != nil && has.generation == now {
 		return has.regime
@@ -97,7 +101,10 @@ func (r *Router) openAccount(now time.Duration, c *Caller, q *wire.Request) *acc
 		budget = new(retry.Budget)
 		b.budgets[key.module] = budget
 	}
-	a := &account{subject: subject, meter: r.opts.Meters.Meter(subject), budget: budget}
+	a := &account{subject: subject, budget: budget, free: key.method[0] == '_'}
+	if a.meter = governance.Meter(unmetered{}); !a.free {
+		a.meter = r.opts.Meters.Meter(subject)
+	}
 	b.all[key] = a
 	return a
 }

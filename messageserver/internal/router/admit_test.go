@@ -356,6 +356,20 @@ func TestUnknownNamesDoNotFillTheAccounts(t *testing.T) {
 	}
 }
 
+func TestWhatServersAnswerByThemselvesIsNotRuled(t *testing.T) {
+	h, r := ruledHouse(t)
+	pay := h.serve("pay-1")
+	r.govern(governance.Settings{}, func(*governance.Call) governance.Verdict {
+		return governance.Verdict{Code: uint16(wire.Degraded), RuleID: "all-off"}
+	})
+	o, _, _ := h.submit(callSpec{method: "_ping"})
+	pay.end(pay.last().CallID, End{Code: wire.OK})
+	o.want(t, wire.OK)
+	if len(r.metered) != 0 || r.entered != 0 {
+		t.Errorf("metered %v, entered %d", r.metered, r.entered)
+	}
+}
+
 func TestAdmittingAllocatesNothing(t *testing.T) {
 	h := newHouse(t, Options{Governor: fixedRules{&governance.Regime{Policy: governance.Chain{}}}})
 	h.serve("pay-1")
