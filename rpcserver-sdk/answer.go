@@ -18,21 +18,21 @@ func (s *Server) answer(t *task, body []byte) {
 	if kind := t.asked.answerType; kind != "" && kind != t.asked.ContentType {
 		var err error
 		if header, err = proto.Marshal(&pb.ResponseHeader{ContentType: kind}); err != nil || wire.CheckResponse(header) != nil {
-			s.refuse(t, wire.AnswerLost, "the answer's content type is not printable ASCII of at most 127 bytes", 0)
+			s.refuse(t, wire.AnswerLost, "the answer's content type is not printable ASCII of at most 127 bytes")
 			return
 		}
 	}
 	if n, limit := len(header)+len(body), t.session.MaxMessage(); n > limit {
 		s.stats.tooLarge.Add(1)
-		s.refuse(t, wire.AnswerLost, "the answer has more bytes than the node takes", 0)
+		s.refuse(t, wire.AnswerLost, "the answer has more bytes than the node takes")
 		return
 	}
 	s.respond(t, wire.OK, header, body)
 }
 
 // refuse answers with a code of the SDK's own.
-func (s *Server) refuse(t *task, code wire.Code, message string, retryAfterMS uint32) {
-	header := wire.AppendRefusal(nil, &wire.Refusal{Message: clip(message, wire.MaxText), RetryAfterMS: retryAfterMS})
+func (s *Server) refuse(t *task, code wire.Code, message string) {
+	header := wire.AppendRefusal(nil, &wire.Refusal{Message: clip(message, wire.MaxText)})
 	s.respond(t, code, header, nil)
 }
 

@@ -40,7 +40,7 @@ func (s *Server) reportCounts(session *caller.Session, f *wire.Frame) {
 	}
 	body, err := proto.Marshal(report)
 	if err != nil {
-		s.reject(session, f, wire.AnswerLost, err.Error(), 0)
+		s.reject(session, f, wire.AnswerLost, err.Error())
 		return
 	}
 	t := task{session: session, callID: f.CallID, oneWay: f.Flags&wire.FlagOneWay != 0}

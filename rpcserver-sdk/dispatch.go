@@ -23,7 +23,7 @@ func (d dispatcher) Request(session *caller.Session, f *wire.Frame) {
 	s.stats.requests.Add(1)
 	var h wire.Request
 	if err := h.Walk(f.Header, wire.ByNode); err != nil {
-		s.reject(session, f, wire.BadRequest, err.Error(), 0)
+		s.reject(session, f, wire.BadRequest, err.Error())
 		return
 	}
 	m := (*s.methods.Load())[string(h.Method)]
@@ -36,7 +36,7 @@ func (d dispatcher) Request(session *caller.Session, f *wire.Frame) {
 			s.reportCounts(session, f)
 			return
 		}
-		s.reject(session, f, wire.Unimplemented, "the module has no such method", 0)
+		s.reject(session, f, wire.Unimplemented, "the module has no such method")
 		return
 	}
 	t := s.newTask(session, f, &h, m)
@@ -116,10 +116,10 @@ func (s *Server) inline(t *task, body []byte) {
 }
 
 // reject answers a request that never becomes a task.
-func (s *Server) reject(session *caller.Session, f *wire.Frame, code wire.Code, message string, retryAfterMS uint32) {
+func (s *Server) reject(session *caller.Session, f *wire.Frame, code wire.Code, message string) {
 	t := task{session: session, callID: f.CallID, oneWay: f.Flags&wire.FlagOneWay != 0}
 	s.stats.rejected.Add(1)
-	s.refuse(&t, code, message, retryAfterMS)
+	s.refuse(&t, code, message)
 }
 
 // methodPing is answered past the queue: it asks whether the reader lives and how much is to do.
@@ -131,7 +131,7 @@ func (s *Server) pong(session *caller.Session, f *wire.Frame) {
 	delay := max(now-session.Arrived(), oldest)
 	body, err := proto.Marshal(&pb.PingReport{QueueDelayUs: uint32(delay.Microseconds()), Running: uint32(running)})
 	if err != nil {
-		s.reject(session, f, wire.AnswerLost, err.Error(), 0)
+		s.reject(session, f, wire.AnswerLost, err.Error())
 		return
 	}
 	t := task{session: session, callID: f.CallID, oneWay: f.Flags&wire.FlagOneWay != 0}
@@ -158,7 +158,7 @@ func (d dispatcher) Cancel(session *caller.Session, callID uint64, why wire.Code
 	}
 	s.stats.cancelled.Add(1)
 	t.method.counts.left(why)
-	s.refuse(t, why, "taken out of the queue", 0)
+	s.refuse(t, why, "taken out of the queue")
 	t.free()
 	session.End()
 }

@@ -36,7 +36,6 @@ func (t *task) part(s span) []byte { return t.asked.header[s.from:s.to] }
 type refusal struct {
 	code       wire.Code
 	rule       *rule // nil: no rule says so
-	version    uint64
 	message    string
 	retryAfter time.Duration
 	body       []byte
@@ -141,7 +140,7 @@ func address(text []byte) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	return from.Unmap()
+	return from
 }
 
 // lateness says whether the call runs although its time is up, and which rule said that it does not.

@@ -52,7 +52,7 @@ func (n *nonces) take(d *wire.Digest, now, remaining time.Duration) nonceState {
 	var room [4 + wire.MaxDigestBytes]byte
 	text := append(binary.BigEndian.AppendUint32(room[:0], d.KeyID), d.Nonce...)
 	hash := maphash.Bytes(n.seed, text)
-	until := int64((now+remaining)/time.Second) + 1
+	until := int64((now + remaining) / time.Second)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.forgetLocked(int64(now / time.Second))
@@ -68,7 +68,7 @@ func (n *nonces) take(d *wire.Digest, now, remaining time.Duration) nonceState {
 	return nonceFresh
 }
 
-// forgetLocked forgets what ended in the seconds before now.
+// forgetLocked forgets what ended in the seconds before now. The bound is for clocks that jump: older slots are the same again.
 func (n *nonces) forgetLocked(now int64) {
 	for n.through = max(n.through, now-nonceSlots); n.through < now; n.through++ {
 		slot := &n.ending[n.through%nonceSlots]

@@ -98,7 +98,7 @@ func (s *Server) handle(t *task) {
 		if !through { // a panic, or the end of the goroutine
 			cause := recover()
 			s.panicked(t, cause)
-			s.refuse(t, wire.HandlerPanic, "the handler crashed", 0)
+			s.refuse(t, wire.HandlerPanic, "the handler crashed")
 		}
 		if scratch != nil && cap(t.asked.scratch) <= largestKept {
 			*scratch = t.asked.scratch[:0]
@@ -134,7 +134,7 @@ func (s *Server) answerError(t *task, err error) {
 		if code.Class() == wire.NotExecuted && t.asked.started {
 			code = wire.AnswerLost // an interceptor tried again after the handler had run
 		}
-		s.refuse(t, code, v.Error(), 0)
+		s.refuse(t, code, v.Error())
 		return
 	}
 	s.stats.failed.Add(1)
