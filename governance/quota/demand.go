@@ -27,8 +27,6 @@ const (
 	remembered = 128         // at most; at one look in 10 ms more than the window
 	window     = time.Second // at most
 	surprise   = 12          // of a likelihood ratio: three and a half standard deviations, by chance once in 2,000
-	unsure     = 6           // the same while the window is young: the look at which it was cut may be old in part
-	young      = 12          // looks
 )
 
 // Look adds the count at now, and reports whether the rate has changed. A look that is no later than the last one is not taken.
@@ -61,11 +59,7 @@ func (d *Demand) differs(recent int) bool {
 	share := float64(newest.at-cut.at) / float64(newest.at-oldest.at)
 	before, after := float64(cut.count-oldest.count), float64(newest.count-cut.count)
 	all := before + after
-	enough := surprise
-	if d.size <= young {
-		enough = unsure
-	}
-	return 2*(excess(before, all*(1-share))+excess(after, all*share)) > float64(enough)
+	return 2*(excess(before, all*(1-share))+excess(after, all*share)) > surprise
 }
 
 // excess is a term of the test.

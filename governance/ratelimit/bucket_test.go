@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -245,6 +246,18 @@ func TestSetKeepsDebtsAndGoesOnFromNow(t *testing.T) {
 	}
 }
 
+func TestFromTheGreatestBurstToTheLeast(t *testing.T) {
+	b := NewBucket(1e-6, MaxBurst)
+	b.Set(time.Second, 1e-6, 1)
+	if got := passed(b, time.Second, time.Second+10, 1); got != 1 {
+		t.Errorf("%d pass at once, want 1", got)
+	}
+	b.Set(2*time.Second, MaxPerSecond, MaxBurst)
+	if got := passed(b, 2*time.Second, 2*time.Second+1, 1); got != 0 {
+		t.Errorf("%d pass at once, want none: the token was taken", got)
+	}
+}
+
 func TestSetWhereNothingChangesDoesNothing(t *testing.T) {
 	b := NewBucket(10, 3)
 	before := b.state.Load()
@@ -348,6 +361,35 @@ func TestConcurrentCallsNeverTakeMore(t *testing.T) {
 		if b.Asked() != uint64(tries.Load()) {
 			t.Errorf("asked %d times, want %d", b.Asked(), tries.Load())
 		}
+	}
+}
+
+// TestTheLastTokenIsTakenOnce has two callers ask for it at the same moment, again and again.
+func TestTheLastTokenIsTakenOnce(t *testing.T) {
+	buckets := make([]*Bucket, 20_000)
+	for n := range buckets {
+		buckets[n] = NewBucket(1, 1)
+	}
+	var arrived, taken atomic.Int64
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() {
+			for n, b := range buckets {
+				arrived.Add(1)
+				for spins := 0; arrived.Load() < int64(2*n+2); spins++ {
+					if spins > 10_000 {
+						runtime.Gosched()
+					}
+				}
+				if ok, _ := b.Take(time.Hour); ok {
+					taken.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if taken.Load() != int64(len(buckets)) {
+		t.Errorf("%d taken of %d tokens", taken.Load(), len(buckets))
 	}
 }
 

@@ -177,9 +177,7 @@ func TestMembersThatChange(t *testing.T) {
 		const limit = 8_000
 		w := newWorld(t, limit, "a", "b")
 		defer w.end()
-		for _, a := range w.nodes {
-			a.demand.Store(10)
-		}
+		w.demand(40_000, 1_000)
 		w.pass(time.Second)
 		// More members come, one of which owns the limit: what the owner before it has granted does not count twice.
 		members := []string{"a", "b"}
@@ -230,6 +228,12 @@ func TestLimitsThatChange(t *testing.T) {
 			t.Errorf("%v calls in 2 s under a limit of 3,000/s", calls)
 		}
 		set(func(l *Limit) { l.Bucket = ratelimit.NewBucket(0, 0) }) // another bucket
+		w.pass(100 * time.Millisecond)
+		for name, a := range w.nodes {
+			if got := a.lease(); got.Demand < 5_000 || got.Demand > 15_000 {
+				t.Errorf("%s has %v with another bucket, want a demand of 10,000", name, got)
+			}
+		}
 		w.pass(time.Second)
 		if calls, _ := w.pass(2 * time.Second); calls < 6_000*0.97 || calls > 6_000*1.03 {
 			t.Errorf("%v calls in 2 s with another bucket", calls)
@@ -266,7 +270,7 @@ func TestManyLimitsAreAskedForInParts(t *testing.T) {
 			}
 			a.mu.Unlock()
 		}
-		w.pass(time.Second)
+		w.pass(60 * time.Millisecond) // a look and its questions
 		for name, a := range w.nodes {
 			view := a.leases.View()
 			if len(view) != many+1 {

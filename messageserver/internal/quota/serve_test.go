@@ -50,6 +50,19 @@ func TestServe(t *testing.T) {
 	}
 }
 
+func TestTheRuleInForceHereSaysHowMuchThereIs(t *testing.T) {
+	now := time.Hour
+	l, key := still(&now), keyOf("a")
+	l.held[key] = &held{limit: Limit{Key: key, PerSecond: 100}}
+	body, err := l.Serve([]byte(fmt.Sprintf(`{"node":"b","limits":[{"key":%q,"limit":1000,"demand":9000}]}`, key)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if leases, _ := decodeAnswer(body); !about(leases[key].Rate, 50) {
+		t.Errorf("%s, want half of the 100 that are in force here", body)
+	}
+}
+
 func TestWrongQuestionsAreRefused(t *testing.T) {
 	limits := func(n int, one string) string {
 		return `{"node":"b","limits":[` + strings.TrimSuffix(strings.Repeat(one+",", n), ",") + `]}`
