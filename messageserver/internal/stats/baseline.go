@@ -39,7 +39,7 @@ func (o *Baseline) fill() error {
 			*one.value = one.ifZero
 		}
 		if !(*one.value > 0 && *one.value <= one.to) {
-			found = append(found, fmt.Errorf("Baseline.%s is %v, must be above 0 and at most %v", one.name, *one.value, one.to))
+			found = append(found, fmt.Errorf("option Baseline.%s is %v, must be above 0 and at most %v", one.name, *one.value, one.to))
 		}
 	}
 	for _, one := range []struct {
@@ -51,7 +51,7 @@ func (o *Baseline) fill() error {
 			*one.value = one.ifZero
 		}
 		if *one.value < 0 {
-			found = append(found, fmt.Errorf("Baseline.%s is %d, must be above 0", one.name, *one.value))
+			found = append(found, fmt.Errorf("option Baseline.%s is %d, must be above 0", one.name, *one.value))
 		}
 	}
 	return errors.Join(found...)

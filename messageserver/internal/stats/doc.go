@@ -9,7 +9,9 @@
 //
 // A subject without a call for an hour is dropped, unless somebody holds its Meter: the Books see that by a weak pointer,
 // so what a holder counts is never lost, however long it was idle. What a dropped subject had counted stays in its method's
-// totals. There are at most Options.MaxCallers subjects; calls beyond them are counted in buckets that share a name, Other.
+// totals. There are at most Options.MaxCallers subjects, of 2.6 KB each in the heap as measured with ten busy buckets of times
+// (TestMemoryOfASubject); one that is called more than 5,000 times a second has 1 KB more for each stripe. Calls beyond them are counted in
+// buckets that share a name, Other.
 //
 // # Failure
 //

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // file is stats.db. Bucket minutes has the rollup of each minute with calls, and hours that of each hour, by the Unix time at which
@@ -59,7 +60,7 @@ func (f *file) openLocked() error {
 	}
 	return f.guard(func() error {
 		db, err := bbolt.Open(f.path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, MaxSize: f.maxFile})
-		if errors.Is(err, bbolt.ErrTimeout) {
+		if errors.Is(err, bbolterrors.ErrTimeout) {
 			return errors.New("is in use by another process: does a node with the same folder run?")
 		}
 		if err != nil {

@@ -14,13 +14,13 @@ func overflowText(subjects, ofOne int, refused uint64) string {
 }
 
 // matches reports whether a query is about calls of that name.
-func (q *Query) matches(n name) bool {
+func (q Query) matches(n name) bool {
 	return (q.Module == "" || q.Module == n.module) && (q.Method == "" || q.Method == n.method) &&
 		(q.Caller == "" || q.Caller == n.caller)
 }
 
 // group returns what a name is grouped by.
-func (q *Query) group(n name) name {
+func (q Query) group(n name) name {
 	switch q.By {
 	case ByModule:
 		return name{module: n.module}

@@ -46,6 +46,9 @@ func TestThePastOverBoundaries(t *testing.T) {
 	n.wait(60)
 	n.call("web", "pay", "Charge", 16, wire.OK, time.Millisecond) // 00:00 of the next year
 	n.wait(10)
+	if _, hours := n.kept(); hours != 2 {
+		t.Errorf("%d hours are made, and 2 are over", hours)
+	}
 	n.stop() // in the middle of the minute
 
 	m := at(t, n.wall, Options{Dir: dir})
@@ -243,6 +246,15 @@ func TestRowsOfNodesAddUp(t *testing.T) {
 		for _, n := range append(nodes, all) {
 			n.wait(60)
 		}
+	}
+	for _, n := range nodes { // some calls are not over, and lately
+		n.meterOf("c1", "pay", "M1").Entered()
+		all.meterOf("c1", "pay", "M1").Entered()
+		n.wait(2)
+	}
+	all.wait(2)
+	if r := one(t, all.Now(Query{By: ByNothing})); r.InFlight != 3 || r.Rate10 == 0 {
+		t.Errorf("in flight %d, rate %v", r.InFlight, r.Rate10)
 	}
 	for _, q := range []Query{{By: ByCallerMethod}, {By: ByMethod, Total: true}, {By: ByNothing}, {From: noon, Step: time.Minute, By: ByCaller}} {
 		ask := func(n *node) []Row {
