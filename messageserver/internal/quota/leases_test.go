@@ -192,7 +192,7 @@ func TestMembersThatChange(t *testing.T) {
 		}
 		owner, _ := w.owner()
 		_, most := w.pass(2 * time.Second)
-		if most > limit*1.5 {
+		if most > limit*1.35 { // a third is what its first grants may be too much
 			t.Errorf("rates of %v while %s becomes the owner", most, owner)
 		}
 		calls, most := w.pass(2 * time.Second)
