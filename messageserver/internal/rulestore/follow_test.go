@@ -341,3 +341,38 @@ func TestRunEndsWheneverItIsTold(t *testing.T) {
 		cancel()
 	}
 }
+
+func TestAChangeReachesOtherNodesWithinASecond(t *testing.T) {
+	keeper := newBolt(t)
+	served := Serve(keeper)
+	remote := NewRemote(func(ctx context.Context, method string, body []byte) ([]byte, error) { return served[method](ctx, body) })
+	server := testkit.Redis(t)
+	for what, stores := range map[string][2]Store{
+		"redis":  {newRedis(t, server), newRedis(t, server)},
+		"remote": {keeper, remote},
+	} {
+		t.Run(what, func(t *testing.T) {
+			a, b := newNode(t, Options{Store: stores[0]}), startNode(t, Options{Store: stores[1]})
+			tellRemote := func() {
+				if what == "remote" {
+					remote.Notify() // as the keeper's node does
+				}
+			}
+			a.apply(offs("First")) // b follows from here on
+			tellRemote()
+			b.wantMark(version(1))
+			var longest time.Duration
+			for n := range uint64(20) {
+				from := time.Now()
+				a.apply(offs(fmt.Sprint("M", n)))
+				tellRemote()
+				b.wantMark(version(n + 2))
+				longest = max(longest, time.Since(from))
+			}
+			if longest > time.Second {
+				t.Errorf("the longest of 20 took %v", longest)
+			}
+			t.Logf("the longest of 20 took %v", longest)
+		})
+	}
+}
