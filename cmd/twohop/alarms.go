@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,6 +81,12 @@ func subject(a *adminclient.Alarm) string {
 	return strings.TrimSpace(strings.Join(parts, " "))
 }
 
+// hash is a whole SHA-256.
+var hash = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
+
+// shortHashes leaves as much of hashes as people compare.
+func shortHashes(text string) string { return hash.ReplaceAllStringFunc(text, short) }
+
 // ago writes how long ago a time of another machine's clock was.
 func ago(t time.Time) string { return output.Age(max(0, time.Since(t).Seconds())) + " ago" }
 
@@ -118,7 +125,7 @@ and refused if that fails; RESULT is what became of it, where that is recorded, 
 			var rows [][]string
 			for i := range a.Records {
 				r := &a.Records[i]
-				rows = append(rows, []string{moment(r.At), r.Author, r.Remote, r.Action, r.Target, r.From, r.To, r.Result, r.Reason})
+				rows = append(rows, []string{moment(r.At), r.Author, r.Remote, r.Action, r.Target, shortHashes(r.From), shortHashes(r.To), r.Result, r.Reason})
 			}
 			return output.Table(cmd.OutOrStdout(), []string{"AT", "AUTHOR", "REMOTE", "ACTION", "TARGET", "FROM", "TO", "RESULT", "REASON"}, rows)
 		},

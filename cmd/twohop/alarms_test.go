@@ -36,12 +36,12 @@ func TestAlarmsAreShown(t *testing.T) {
 
 func TestTheAuditLogIsListed(t *testing.T) {
 	f := newFakeNode(t, map[string]string{"/v1/audit": `{"node":"a","view":{},"records":[{"seq":2,"at":"2026-11-20T10:00:00Z","author":"kim","action":"rules.apply","target":"rules",
-		"reason":"ticket\n1","from":"1.6","to":"1.7","remote":"127.0.0.1:1","details":{"x":1}}]}`})
+		"reason":"ticket\n1","from":"1.6","to":"1.7 f783e286ca97c4b01cd8b5e090af2f0a484fccf2c818f5b51c4c8b9ec228fbe5","remote":"127.0.0.1:1","details":{"x":1}}]}`})
 	code, out, errs := f.run("", "audit", "--since", "1h", "--author", "kim", "--action", "rules.apply", "--limit", "3")
 	if code != exitOK || errs != "" {
 		t.Errorf("%d, %q", code, errs)
 	}
-	wantLines(t, out, "AT AUTHOR REMOTE ACTION TARGET FROM TO RESULT REASON", "2026-11-20 10:00:00 UTC kim 127.0.0.1:1 rules.apply rules 1.6 1.7 - ticket?1")
+	wantLines(t, out, "AT AUTHOR REMOTE ACTION TARGET FROM TO RESULT REASON", "2026-11-20 10:00:00 UTC kim 127.0.0.1:1 rules.apply rules 1.6 1.7 f783e286ca97 - ticket?1")
 	if q := f.questions("/v1/audit")[0].query.Encode(); q != "action=rules.apply&author=kim&limit=3&since=1h" {
 		t.Errorf("asked %s", q)
 	}

@@ -112,7 +112,7 @@ func (f *changeFlags) finish(cmd *cobra.Command, v any, a *adminclient.Applied) 
 }
 
 func printApplied(w io.Writer, a *adminclient.Applied) error {
-	if _, err := fmt.Fprintf(w, "version %s is in force at node %s\n\n", a.Mark, output.Line(a.Node)); err != nil {
+	if _, err := fmt.Fprintf(w, "\nversion %s is in force at node %s\n\n", a.Mark, output.Line(a.Node)); err != nil {
 		return err
 	}
 	rows := make([][]string, 0, len(a.Nodes))

@@ -25,6 +25,9 @@ type limitFlags struct {
 	alarmOnly  bool
 }
 
+// limitPrefix begins the ids of limits that `twohop limit` sets and takes away.
+const limitPrefix = "limit:"
+
 // per is what has a limit of its own.
 var per = []string{rules.PerCluster, rules.PerNode, rules.PerInstance}
 
@@ -63,6 +66,9 @@ exactly these names away. The exit codes are those of ` + "`twohop rules apply`"
 			limit, target, err := how.read(cmd, args, remove)
 			if err != nil {
 				return err
+			}
+			if id != "" && !strings.HasPrefix(id, limitPrefix) {
+				return fmt.Errorf("--id is %q, must begin with %s, so that --remove takes no other rule away", id, limitPrefix)
 			}
 			if remove && f.reason == "" {
 				f.reason = "the limit is taken away"
@@ -174,7 +180,7 @@ func limitOf(cmd *cobra.Command, client *adminclient.Client, of scope) (id strin
 	if err != nil {
 		return "", err
 	}
-	var all, found []string
+	var all, found, byHand []string
 	if document.Text != "" {
 		d, err := rules.Parse([]byte(document.Text))
 		if err != nil {
@@ -186,8 +192,11 @@ func limitOf(cmd *cobra.Command, client *adminclient.Client, of scope) (id strin
 				continue
 			}
 			its := scope{r.Module, r.Method, r.Group, r.Caller}
-			if its == of {
+			switch {
+			case its == of && strings.HasPrefix(r.ID, limitPrefix):
 				found = append(found, r.ID)
+			case its == of:
+				byHand = append(byHand, r.ID)
 			}
 			all = append(all, fmt.Sprintf("  %s: %s/s on %s%s", output.Line(r.ID), strconv.FormatFloat(r.Rate.PerSecond, 'f', -1, 64), its, ending(r.Until)))
 		}
@@ -197,6 +206,9 @@ func limitOf(cmd *cobra.Command, client *adminclient.Client, of scope) (id strin
 		return found[0], nil
 	case len(found) > 1:
 		return "", fmt.Errorf("%d limits are on %s: say which, with --id: %s", len(found), of, strings.Join(found, ", "))
+	case len(byHand) > 0:
+		return "", fmt.Errorf("the limit on %s was not set by `twohop limit`: take %s out of the document, with `twohop rules get` and `twohop rules apply`",
+			of, strings.Join(byHand, ", "))
 	}
 	if len(all) == 0 {
 		return "", fmt.Errorf("there is no limit on %s: there are none in the rules", of)

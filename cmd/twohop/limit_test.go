@@ -63,27 +63,34 @@ func TestLimitsAreTakenAwayByTheirNames(t *testing.T) {
 		f.answers["/v1/rules"] = `{"node":"a","mark":{"epoch":1,"version":7},"hash":"7","rules":[],"text":` + strconv.Quote(text) + `}`
 		return f
 	}
-	const some = "  - {id: l1, module: fishtrade, method: SendRocket, rate: {per_second: 5}}\n  - {id: l2, module: fishtrade, method: SendRocket, caller: web, rate: {per_second: 6}}\n" +
+	const some = "  - {id: 'limit:l1', module: fishtrade, method: SendRocket, rate: {per_second: 5}}\n  - {id: 'limit:l2', module: fishtrade, method: SendRocket, caller: web, rate: {per_second: 6}}\n" +
 		"  - {id: o, module: fishtrade, off: {}}\n"
 	f := document(some)
 	code, _, errs := f.run("", "limit", "--remove", "fishtrade.SendRocket", "--yes")
-	if code != exitOK || len(f.sent()) != 1 || f.sent()[0].Action != "on" || f.sent()[0].ID != "l1" {
+	if code != exitOK || len(f.sent()) != 1 || f.sent()[0].Action != "on" || f.sent()[0].ID != "limit:l1" {
 		t.Errorf("%d, %q, %+v", code, errs, f.sent())
 	}
 	f = document(some)
-	if code, _, _ := f.run("", "limit", "--remove", "fishtrade.SendRocket", "--caller", "web", "--yes"); code != exitOK || f.sent()[0].ID != "l2" {
+	if code, _, _ := f.run("", "limit", "--remove", "fishtrade.SendRocket", "--caller", "web", "--yes"); code != exitOK || f.sent()[0].ID != "limit:l2" {
 		t.Errorf("%d, %+v", code, f.sent())
 	}
-	if code, _, _ := f.run("", "limit", "--remove", "--id", "l9", "--yes"); code != exitOK || f.sent()[1].ID != "l9" {
+	if code, _, _ := f.run("", "limit", "--remove", "--id", "limit:l9", "--yes"); code != exitOK || f.sent()[1].ID != "limit:l9" {
 		t.Errorf("%d, %+v", code, f.sent())
 	}
 	f = document(some)
 	code, _, errs = f.run("", "limit", "--remove", "fishtrade", "--yes")
-	if code != exitUsage || len(f.sent()) != 0 || !strings.Contains(errs, "  l1: 5/s on fishtrade.SendRocket\n  l2: 6/s on fishtrade.SendRocket for web\ntwohop: there is no limit on all of fishtrade; above are") {
+	if code != exitUsage || len(f.sent()) != 0 || !strings.Contains(errs, "  limit:l1: 5/s on fishtrade.SendRocket\n  limit:l2: 6/s on fishtrade.SendRocket for web\ntwohop: there is no limit on all of fishtrade; above are") {
 		t.Errorf("%d, %q", code, errs)
 	}
-	f = document("  - {id: l1, module: pay, rate: {per_second: 5}}\n  - {id: l3, module: pay, rate: {per_second: 6, per: node}}\n")
-	if code, _, errs := f.run("", "limit", "--remove", "pay", "--yes"); code != exitUsage || !strings.Contains(errs, "2 limits are on all of pay: say which, with --id: l1, l3") {
+	f = document("  - {id: 'limit:l1', module: pay, rate: {per_second: 5}}\n  - {id: 'limit:l3', module: pay, rate: {per_second: 6, per: node}}\n")
+	if code, _, errs := f.run("", "limit", "--remove", "pay", "--yes"); code != exitUsage || !strings.Contains(errs, "2 limits are on all of pay: say which, with --id: limit:l1, limit:l3") {
+		t.Errorf("%d, %q", code, errs)
+	}
+	f = document("  - {id: by-hand, module: pay, rate: {per_second: 5}}\n")
+	if code, _, errs := f.run("", "limit", "--remove", "pay", "--yes"); code != exitUsage || !strings.Contains(errs, "was not set by `twohop limit`: take by-hand out of the document") {
+		t.Errorf("%d, %q", code, errs)
+	}
+	if code, _, errs := f.run("", "limit", "--remove", "--id", "by-hand", "--yes"); code != exitUsage || !strings.Contains(errs, `--id is "by-hand", must begin with limit:`) {
 		t.Errorf("%d, %q", code, errs)
 	}
 	f = switches(t)

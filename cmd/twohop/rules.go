@@ -178,7 +178,10 @@ func printStatus(w io.Writer, d *adminclient.Rules) error {
 	}
 	head := fmt.Sprintf("version %s by %s at %s: %s", d.Mark, output.Line(d.Author), moment(d.At), output.Line(orNone(d.Reason)))
 	if d.Mark == (adminclient.Mark{}) {
-		head = "there is no document yet"
+		head, converged = "there is no document yet", "no node has one"
+		if !d.Converged {
+			converged = "not every node says so"
+		}
 	}
 	if _, err := fmt.Fprintf(w, "%s\n%s, as node %s sees it\n\n", head, converged, output.Line(d.Node)); err != nil {
 		return err

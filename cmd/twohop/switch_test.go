@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +16,7 @@ const (
 		{"module":"pay.eu","methods":[],"instances":[]}]}`
 	wouldSwitch = `{"node":"a","action":"off","dry_run":true,"mark":{"epoch":1,"version":7},"hash":"7",
 		"changes":[{"op":"added","id":"off:fishtrade.SendRocket","kind":"off","keys":[{"key":"module","new":"fishtrade"}]}],
-		"warnings":[{"line":1,"column":1,"message":"caller: nobody has registered wob"}],
+		"warnings":[{"line":1,"column":1,"message":"caller: nobody has registered web"},{"line":1,"column":1,"message":"module: nobody has registered website"}],
 		"hits":[{"caller":"web","calls":7200,"per_second":2,"peak_minute":300,"last":"2026-11-20T10:07:00Z"},{"caller":"app","calls":3,"per_second":0.0008,"peak_minute":2}]}`
 	nobodyHit = `{"node":"a","action":"off","dry_run":true,"mark":{"epoch":1,"version":7},"hash":"7","changes":[],"warnings":[],"hits":[]}`
 	noSuch    = `404 {"error":"fishtrade.SendRocket is not off","switches":[{"id":"off:pay","kind":"off","module":"pay","caller":"web","until":"2026-11-20T10:07:00Z"}]}`
@@ -50,7 +52,7 @@ func TestASwitchShowsWhomItHitsAndAsks(t *testing.T) {
 	}
 	wantLines(t, out, "added off:fishtrade.SendRocket: module fishtrade", "it hits, by the calls of the last hour (fishtrade.SendRocket in group g1 for web):",
 		"CALLER CALLS MEAN/S PEAK/MIN LAST", "web 7200 2.0 300 10:07 UTC", "app 3 0.0 2 -", "version 1.8 is in force at node a")
-	if !strings.Contains(errs, "Switch off 50 % of fishtrade.SendRocket in group g1 for web? [y/N]") || !strings.Contains(errs, "warning: caller: nobody has registered wob") {
+	if !strings.Contains(errs, "Switch off 50 % of fishtrade.SendRocket in group g1 for web? [y/N]") || !strings.Contains(errs, "warning: caller: nobody has registered web") {
 		t.Errorf("%q", errs)
 	}
 	sent := f.sent()
@@ -91,7 +93,7 @@ func TestASwitchShowsWhomItHitsAndAsks(t *testing.T) {
 func TestASwitchIsTakenAwayByItsNames(t *testing.T) {
 	f := switches(t)
 	code, out, errs := f.run("", "on", "fishtrade.SendRocket", "--caller", "web", "--yes")
-	if code != exitOK || errs != "twohop: warning: caller: nobody has registered wob\n" || strings.Contains(out, "it hits") {
+	if code != exitOK || errs != "twohop: warning: caller: nobody has registered web\n" || strings.Contains(out, "it hits") {
 		t.Errorf("%d, %q, %q", code, out, errs)
 	}
 	if s := f.sent()[0]; s.Action != "on" || s.Method != "SendRocket" || s.Caller != "web" || s.Reason != "switched on again" || s.Off != nil {
@@ -109,6 +111,38 @@ func TestASwitchIsTakenAwayByItsNames(t *testing.T) {
 	f.answers["dry POST /v1/switches"] = `404 {"error":"not off","switches":[]}`
 	if code, _, errs := f.run("", "on", "fishtrade", "--yes"); code != exitUsage || errs != "twohop: nothing is off: there is no switch in the rules\n" {
 		t.Errorf("%d, %q", code, errs)
+	}
+}
+
+// TestALimitStaysWhenCallsAreSwitchedOn: to a node, limits are switches, too.
+func TestALimitStaysWhenCallsAreSwitchedOn(t *testing.T) {
+	would := func(kinds ...string) string {
+		var changes, removed []string
+		for i, kind := range kinds {
+			id := fmt.Sprintf("%s:%d", kind, i)
+			changes, removed = append(changes, fmt.Sprintf(`{"op":"removed","id":%q,"kind":%q}`, id, kind)), append(removed, strconv.Quote(id))
+		}
+		return `{"node":"a","action":"on","mark":{"epoch":1,"version":7},"hash":"7","warnings":[],"hits":[],"changes":[` + strings.Join(changes, ",") + `],"removed":[` + strings.Join(removed, ",") + `]}`
+	}
+	f := switches(t)
+	f.answers["dry POST /v1/switches"] = would("off", "rate")
+	if code, _, errs := f.run("", "on", "fishtrade", "--yes"); code != exitOK || f.sent()[0].ID != "off:0" {
+		t.Errorf("%d, %q, %+v", code, errs, f.sent())
+	}
+	for says, kinds := range map[string][]string{
+		"it is limited, not off: `twohop limit --remove` takes rate:0 away":                {"rate"},
+		"2 switches have these names, and limits, too: say which, with --id: off:0, off:1": {"off", "off", "rate"},
+	} {
+		f := switches(t)
+		f.answers["dry POST /v1/switches"] = would(kinds...)
+		if code, _, errs := f.run("", "on", "fishtrade", "--yes"); code != exitUsage || len(f.sent()) != 0 || !strings.Contains(errs, says) {
+			t.Errorf("%d, %q, %+v", code, errs, f.sent())
+		}
+	}
+	f = switches(t)
+	f.answers["dry POST /v1/switches"] = would("off", "off")
+	if code, _, _ := f.run("", "on", "fishtrade", "--yes"); code != exitOK || f.sent()[0].ID != "" {
+		t.Errorf("%d, %+v", code, f.sent())
 	}
 }
 
