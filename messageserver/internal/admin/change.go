@@ -117,7 +117,6 @@ func Remote(ctx context.Context) string {
 const changeTimeout = 15 * time.Second
 
 // changing returns the context of a change: it goes on when who asked has gone, because half of it is worse than all.
-func changing(r *http.Request) (context.Context, context.CancelFunc) {
-	ctx := context.WithValue(context.WithoutCancel(r.Context()), remoteKey{}, r.RemoteAddr)
-	return context.WithTimeout(ctx, changeTimeout)
+func changing(ctx context.Context, remote string) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithValue(context.WithoutCancel(ctx), remoteKey{}, remote), changeTimeout)
 }

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -38,18 +37,20 @@ func collectBy[T any](
 	return said, nodes
 }
 
-// readNumber reads a parameter that is a number.
-func readNumber(query url.Values, name string, otherwise, least, most int) (int, error) {
-	text := query.Get(name)
+// readLimit reads how many rows are asked for at most.
+func readLimit(query url.Values, most int) (int, error) {
+	text := query.Get("limit")
 	if text == "" {
-		return otherwise, nil
+		return defaultRows, nil
 	}
 	n, err := strconv.Atoi(text)
-	if err != nil || n < least || n > most {
-		return 0, fmt.Errorf("%s is %q, must be a number from %d to %d", name, text, least, most)
+	if err != nil || n < 1 || n > most {
+		return 0, fmt.Errorf("limit is %q, must be a number from 1 to %d", text, most)
 	}
 	return n, nil
 }
+
+const defaultRows = 100 // of an answer that names no limit
 
 // readTime reads a parameter that is a time, or how long ago it was; the zero Time if it is not there.
 func readTime(query url.Values, name string, now time.Time) (time.Time, error) {
@@ -67,6 +68,3 @@ func readTime(query url.Values, name string, now time.Time) (time.Time, error) {
 	}
 	return now.Add(-ago), nil
 }
-
-// firstError returns the first one.
-func firstError(all ...error) error { return cmp.Or(all...) }

@@ -112,7 +112,7 @@ func (s *Server) refused(w http.ResponseWriter, r *http.Request) {
 	}
 	query := r.URL.Query()
 	everywhere, err := readScope(query)
-	limit, wrong := readNumber(query, "limit", 100, 1, maxRefusals)
+	limit, wrong := readLimit(query, maxRefusals)
 	if err := cmp.Or(err, wrong); err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return

@@ -16,7 +16,7 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	query := r.URL.Query()
-	limit, err := readNumber(query, "limit", 100, 1, 1000)
+	limit, err := readLimit(query, 1000)
 	var before governance.Mark
 	if text := query.Get("before"); err == nil && text != "" {
 		before, err = readMark("before", text)

@@ -188,8 +188,10 @@ type applied struct {
 }
 
 // apply makes a change and answers it. The nodes are asked afterwards.
-func (s *Server) apply(w http.ResponseWriter, r *http.Request, from *governance.Mark, by *account, change func(context.Context) (rulestore.Applied, error)) {
-	ctx, cancel := changing(r)
+func (s *Server) apply(
+	w http.ResponseWriter, r *http.Request, from *governance.Mark, by *account, change func(context.Context) (rulestore.Applied, error),
+) {
+	ctx, cancel := changing(r.Context(), r.RemoteAddr)
 	defer cancel()
 	before, began := s.src.Rules.Current(), time.Now()
 	done, err := change(ctx)

@@ -386,7 +386,34 @@ func TestANodeTellsOthersItsDocument(t *testing.T) {
 	a.putRules("*", payLimit)
 	src := w.nodes["b"].sources()
 	got, err := ask[rulestore.Entry](t.Context(), &src, "a", "Rules", nil)
-	if err != nil || string(got.Text) != payLimit || got.Mark.Version != 1 || got.Hash == "" {
+	if err != nil || string(got.Text) != payLimit || got.Version != 1 || got.Hash == "" {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestAPageCannotGovern: what a browser sends for another site changes nothing.
+func TestAPageCannotGovern(t *testing.T) {
+	w := govern(t, "a")
+	a := w.nodes["a"]
+	body := `{"action": "off", "module": "pay", "reason": "r"}`
+	for name, edit := range map[string]func(*http.Request){
+		"another origin":   header("Origin", "http://evil.example"),
+		"another site":     header("Sec-Fetch-Site", "cross-site"),
+		"a form":           header("Content-Type", "application/x-www-form-urlencoded"),
+		"a form as text":   header("Content-Type", "text/plain"),
+		"a name of theirs": func(r *http.Request) { r.Host = "evil.example" },
+	} {
+		if status := a.send(http.MethodPost, "/v1/switches", asJSON, body, nil, edit); status < 400 {
+			t.Errorf("%s: %d", name, status)
+		}
+	}
+	for path, allow := range map[string]string{"/v1/switches": "POST", "/v1/rules": "GET, HEAD, PUT", "/v1/rules/history": "GET, HEAD", "/v1/rules/versions/1.1": "GET, HEAD"} {
+		status, _, header := a.get(path, func(r *http.Request) { r.Method = http.MethodDelete })
+		if status != http.StatusMethodNotAllowed || header.Get("Allow") != allow {
+			t.Errorf("%s: %d, allowed %q, want %q", path, status, header.Get("Allow"), allow)
+		}
+	}
+	if now := a.etag(); now != `"0.0"` {
+		t.Errorf("the rules are %s", now)
 	}
 }

@@ -119,7 +119,7 @@ type standing struct {
 }
 
 // standings asks all nodes, and reports whether all of them have the document with this hash, enforced by all their servers. began
-// is when the change began; the zero Time asks how things are, without waiting.
+// is when the change began, after which a newer document is as good; the zero Time asks how things are, without waiting.
 func (src *Sources) standings(ctx context.Context, q standingQuestion, hash string, began time.Time) (rows []standingRow, converged bool) {
 	type timed struct {
 		standingAnswer
@@ -144,7 +144,8 @@ func (src *Sources) standings(ctx context.Context, q standingQuestion, hash stri
 					row.SDKMS = before(took, said.EnforcedMS)
 				}
 			}
-			converged = converged && said.Hash == hash && said.Mark == q.Mark && said.Enforcing == said.Servers
+			newer := !began.IsZero() && q.Mark.Less(said.Mark) // somebody has changed the rules again
+			converged = converged && (newer || said.Mark == q.Mark && said.Hash == hash) && said.Enforcing == said.Servers
 		}
 		converged = converged && row.Error == ""
 		rows = append(rows, row)

@@ -109,27 +109,16 @@ func (s *Server) statistics(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, reason(err))
 		return
 	}
-	type part struct {
-		rows []stats.Row
-		err  error
-	}
-	parts, nodes := collectBy(r.Context(), &s.src, everywhere,
-		func() (p part) { p.rows, p.err = s.src.ownStats(r.Context(), q); return p },
-		func(ctx context.Context, node string) (p part, err error) {
-			p.rows, err = s.src.askStats(ctx, node, q)
-			return p, err
-		})
-	if parts[0].err != nil { // what this node refuses the others do, too
-		refuse(w, http.StatusBadRequest, reason(parts[0].err))
+	own, err := s.src.ownStats(r.Context(), q)
+	if err != nil { // what this node refuses the others do, too
+		refuse(w, http.StatusBadRequest, reason(err))
 		return
 	}
-	rows := parts[0].rows
+	parts, nodes := collectBy(r.Context(), &s.src, everywhere, func() []stats.Row { return own },
+		func(ctx context.Context, node string) ([]stats.Row, error) { return s.src.askStats(ctx, node, q) })
+	rows := parts[0]
 	if everywhere {
-		lists := make([][]stats.Row, 0, len(parts))
-		for _, p := range parts {
-			lists = append(lists, p.rows)
-		}
-		rows = stats.Merge(lists...)
+		rows = stats.Merge(parts...)
 	}
 	total := len(rows)
 	a := struct {
@@ -151,7 +140,7 @@ func readQuery(query url.Values) (q stats.Query, err error) {
 	}
 	now := time.Now()
 	var wrong [5]error
-	q.Limit, wrong[0] = readNumber(query, "limit", 100, 1, 10_000)
+	q.Limit, wrong[0] = readLimit(query, 10_000)
 	q.Total, wrong[1] = readFlag(query, "total")
 	q.From, wrong[2] = readTime(query, "from", now)
 	q.To, wrong[3] = readTime(query, "to", now)
@@ -192,8 +181,8 @@ func (src *Sources) nodeCallers(_ context.Context, body []byte) ([]byte, error) 
 }
 
 // meshCallers adds up what nodes say. Peaks of nodes need not have been in one minute: their sum is the most that it can have been.
-func (src *Sources) meshCallers(ctx context.Context, everywhere bool, q callersQuestion) ([]stats.CallerRate, []heardRow) {
-	parts, nodes := collect(ctx, src, everywhere, "StatsCallers", q, func() []stats.CallerRate { return src.ownCallers(q) })
+func (src *Sources) meshCallers(ctx context.Context, everywhere bool, q callersQuestion, own []stats.CallerRate) ([]stats.CallerRate, []heardRow) {
+	parts, nodes := collect(ctx, src, everywhere, "StatsCallers", q, func() []stats.CallerRate { return own })
 	sum := make(map[string]*stats.CallerRate)
 	for _, one := range slices.Concat(parts...) {
 		of := sum[one.Caller]
@@ -218,12 +207,17 @@ func (src *Sources) meshCallers(ctx context.Context, everywhere bool, q callersQ
 	return all, nodes
 }
 
-// hits returns who has called what a scope covers in the last hour, at all nodes, and why that is not complete.
-func (src *Sources) hits(ctx context.Context, scope *rules.Scope) ([]stats.CallerRate, string) {
+// hitQuestion asks for what a scope covers, in the last hour.
+func hitQuestion(scope *rules.Scope) callersQuestion {
+	return callersQuestion{scope.Module, scope.Method, hitsOver.Milliseconds()}
+}
+
+// hits returns who has called what a scope covers in the last hour, at this node and at all others, and why that is not complete.
+func (src *Sources) hits(ctx context.Context, scope *rules.Scope, own []stats.CallerRate) ([]stats.CallerRate, string) {
 	if src.Stats == nil {
-		return []stats.CallerRate{}, noStats
+		return own, noStats
 	}
-	all, nodes := src.meshCallers(ctx, true, callersQuestion{scope.Module, scope.Method, hitsOver.Milliseconds()})
+	all, nodes := src.meshCallers(ctx, true, hitQuestion(scope), own)
 	if scope.Caller != "" {
 		all = slices.DeleteFunc(all, func(c stats.CallerRate) bool { return c.Caller != scope.Caller })
 	}
@@ -259,7 +253,8 @@ func (s *Server) callers(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	all, nodes := s.src.meshCallers(r.Context(), everywhere, callersQuestion{query.Get("module"), query.Get("method"), over.Milliseconds()})
+	q := callersQuestion{query.Get("module"), query.Get("method"), over.Milliseconds()}
+	all, nodes := s.src.meshCallers(r.Context(), everywhere, q, s.src.ownCallers(q))
 	answer(w, http.StatusOK, struct {
 		Node    string             `json:"node"`
 		Over    float64            `json:"over_seconds"`

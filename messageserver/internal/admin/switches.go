@@ -133,7 +133,7 @@ func (s *Server) switches(w http.ResponseWriter, r *http.Request) {
 		refuse(w, status, err.Error())
 		return
 	}
-	ctx, cancel := changing(r)
+	ctx, cancel := changing(r.Context(), r.RemoteAddr)
 	defer cancel()
 	before, began := s.src.Rules.Current(), time.Now()
 	a, done, err := s.turn(ctx, &q)
@@ -141,10 +141,10 @@ func (s *Server) switches(w http.ResponseWriter, r *http.Request) {
 		s.refuseSwitch(ctx, w, &q, err)
 		return
 	}
-	hit := make(chan struct{})
-	go func() { // beside the nodes' standing: what is slow here does not hold that up
+	own, hit := s.src.ownCallers(hitQuestion(&q.Scope)), make(chan struct{})
+	go func() { // beside the nodes' standing: one that is slow is waited for once
 		defer close(hit)
-		a.Hits, a.HitsError = s.src.hits(ctx, &q.Scope)
+		a.Hits, a.HitsError = s.src.hits(ctx, &q.Scope, own)
 	}()
 	became := s.src.applied(&before, &done, &q.account)
 	if !q.DryRun {
@@ -268,7 +268,7 @@ func (s *Server) refuseOn(w http.ResponseWriter, q *switchRequest, doc *rules.Do
 			rows = append(rows, row{r.ID, r.Kind(), r.Scope, r.Until, r.Note})
 		}
 	}
-	what := "of exactly " + q.Scope.String()
+	what := "of exactly " + q.String()
 	if q.ID != "" {
 		what = "with the id " + q.ID
 	}

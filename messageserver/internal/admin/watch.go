@@ -68,7 +68,7 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request) {
 	}
 	query := r.URL.Query()
 	since, err := readTime(query, "since", time.Now())
-	limit, wrong := readNumber(query, "limit", 100, 1, 10_000)
+	limit, wrong := readLimit(query, 10_000)
 	if err = errors.Join(err, wrong); err != nil {
 		refuse(w, http.StatusBadRequest, reason(err))
 		return
