@@ -137,9 +137,12 @@ func (r *rate) row() []string {
 	return append(cells, output.Bytes(r.Memory))
 }
 
-// perSecond writes small rates with a digit behind the point.
+// perSecond writes small rates with a digit behind the point; what is not 0 is never shown as 0.
 func perSecond(v float64) string {
-	if v > 0 && v < 10 {
+	switch {
+	case v > 0 && v < 0.05:
+		return "<0.1"
+	case v > 0 && v < 10:
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
 	return strconv.FormatFloat(v, 'f', 0, 64)

@@ -181,7 +181,7 @@ func TestADocumentIsAppliedFromWhatWasShown(t *testing.T) {
 	// A dry run needs no reason and writes nothing.
 	f = newFakeNode(t, map[string]string{"POST /v1/rules/validate": judgedRight})
 	code, out, _ = f.run("format: 1\n", "rules", "apply", "-", "--dry-run")
-	if code != exitOK || len(f.puts) != 0 || !strings.HasSuffix(out, "2 changes would be made to version 1.7; nothing was changed\n") {
+	if code != exitOK || len(f.puts) != 0 || !strings.HasSuffix(out, "2 changes would be made; nothing was changed\n") {
 		t.Errorf("%d, %q", code, out)
 	}
 }

@@ -73,7 +73,7 @@ func apply(cmd *cobra.Command, client *adminclient.Client, f *changeFlags, file,
 	}
 	warn(cmd.ErrOrStderr(), place, judged.Warnings)
 	if f.dryRun {
-		return f.wouldChange(cmd, judged, len(judged.Changes), judged.Mark)
+		return f.wouldChange(cmd, judged, len(judged.Changes))
 	}
 	question := fmt.Sprintf("Make %s to the rules, in place of version %s?", count(len(judged.Changes), "change"), judged.Mark)
 	if len(judged.Changes) == 0 {
@@ -90,15 +90,15 @@ func apply(cmd *cobra.Command, client *adminclient.Client, f *changeFlags, file,
 }
 
 // wouldChange ends a dry run.
-func (f *changeFlags) wouldChange(cmd *cobra.Command, v any, changes int, base adminclient.Mark) error {
+func (f *changeFlags) wouldChange(cmd *cobra.Command, v any, changes int) error {
 	if f.asJSON {
 		return output.JSON(cmd.OutOrStdout(), v)
 	}
-	text := fmt.Sprintf("%s would be made to version %s; nothing was changed", count(changes, "change"), base)
+	text := count(changes, "change") + " would be made; nothing was changed"
 	if changes == 0 {
-		text = fmt.Sprintf("no rule would change from version %s", base)
+		text = "no rule would change"
 	}
-	_, err := fmt.Fprintln(cmd.OutOrStdout(), text)
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), "\n"+text)
 	return err
 }
 
@@ -136,7 +136,7 @@ change and asks; --yes does not ask. The exit codes are those of apply.`,
 			}
 			warn(cmd.ErrOrStderr(), "", would.Warnings)
 			if f.dryRun {
-				return f.wouldChange(cmd, would, len(would.Changes), would.Mark)
+				return f.wouldChange(cmd, would, len(would.Changes))
 			}
 			if err := f.confirm(cmd, fmt.Sprintf("Go back to version %s, which is %s?", to, count(len(would.Changes), "change"))); err != nil {
 				return err

@@ -26,7 +26,10 @@ func (p *statsPage) print(w io.Writer) error {
 	past := !p.From.IsZero()
 	when := p.read.UTC().Format("15:04:05 UTC")
 	if past {
-		when = moment(p.From) + " to " + moment(p.To)
+		when = moment(p.From) + " to now"
+		if !p.To.IsZero() {
+			when = moment(p.From) + " to " + moment(p.To)
+		}
 	}
 	heard := 0
 	for _, n := range p.Nodes {

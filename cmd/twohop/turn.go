@@ -86,7 +86,7 @@ func (f *changeFlags) turn(cmd *cobra.Command, client *adminclient.Client, s adm
 	}
 	warn(cmd.ErrOrStderr(), "", of.about(would.Warnings))
 	if f.dryRun {
-		return f.wouldChange(cmd, would, len(would.Changes), would.Mark)
+		return f.wouldChange(cmd, would, len(would.Changes))
 	}
 	if err := f.confirm(cmd, question); err != nil {
 		return err
