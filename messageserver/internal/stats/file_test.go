@@ -193,6 +193,14 @@ func TestADiskThatIsAway(t *testing.T) {
 	if row := one(t, n.past(Query{From: noon})); row.Entered != 1 {
 		t.Errorf("in the new file: %d, want 1", row.Entered)
 	}
+	// And another one is put in its place: what is counted goes there.
+	os.Rename(filepath.Join(dir, "stats.db"), filepath.Join(dir, "old.db"))
+	os.WriteFile(filepath.Join(dir, "stats.db"), nil, 0o600)
+	n.call("web", "pay", "Charge", 2, wire.OK, time.Millisecond)
+	n.wait(60)
+	if row := one(t, n.past(Query{From: noon})); row.Entered != 2 {
+		t.Errorf("in the other file: %d, want 2", row.Entered)
+	}
 	n.check()
 }
 
@@ -249,6 +257,9 @@ func TestTheFileDoesNotGrowBeyondItsBound(t *testing.T) {
 			n.call(string(rune('!'+k)), "pay", "Charge", 1+(i*k)%97, wire.OK, time.Duration(k*i)*time.Microsecond)
 		}
 		n.jump(time.Minute)
+		if minutes, _ := n.kept(); i >= 100 && minutes < 30 {
+			t.Fatalf("after %d minutes %d are left: more was removed than was too much", i+1, minutes)
+		}
 	}
 	if len(n.Troubles()) != 0 {
 		t.Errorf("troubles: %+v", n.Troubles())

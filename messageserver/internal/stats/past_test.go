@@ -54,6 +54,9 @@ func TestThePastOverBoundaries(t *testing.T) {
 	m := at(t, n.wall, Options{Dir: dir})
 	m.call("web", "pay", "Charge", 32, wire.OK, time.Millisecond) // 00:00 again
 	m.wait(60)
+	if _, hours := m.kept(); hours != 2 {
+		t.Errorf("%d hours are made, and the third is not over", hours)
+	}
 	m.call("web", "pay", "Charge", 64, wire.OK, time.Millisecond) // 00:01, which is running
 
 	if got, want := entered(m.past(Query{From: start, Step: time.Minute, Sort: SortName})), "31 22:58 1, 31 22:59 2, 31 23:00 4, 31 23:59 8, 01 00:00 48, "; got != want {
@@ -108,6 +111,24 @@ func TestHoursAreTheirMinutes(t *testing.T) {
 	}
 	if diff := cmp.Diff(byHours, byMinutes); diff != "" || len(byHours) != 6 {
 		t.Errorf("%d rows: %s", len(byHours), diff)
+	}
+}
+
+// TestAMinuteThatIsWrittenMeanwhile is found once, by who saw it waiting before it saw the file.
+func TestAMinuteThatIsWrittenMeanwhile(t *testing.T) {
+	n := at(t, noon, Options{Dir: t.TempDir()})
+	n.call("web", "pay", "Charge", 1, wire.OK, time.Millisecond)
+	n.wait(59)
+	n.now, n.wall = n.now+time.Second, n.wall.Add(time.Second)
+	n.tick(n.now, n.wall)
+	waiting := n.rollups.snapshot()
+	if row := one(t, n.past(Query{From: noon})); row.Entered != 1 || len(waiting) != 1 {
+		t.Errorf("before it is written: %d, want 1", row.Entered)
+	}
+	n.settle()
+	n.rollups.pending = waiting
+	if row := one(t, n.past(Query{From: noon})); row.Entered != 1 {
+		t.Errorf("when it is written: %d, want 1", row.Entered)
 	}
 }
 
