@@ -262,20 +262,21 @@ func TestADryRunChangesNothing(t *testing.T) {
 	w := govern(t, "a", "b")
 	a := w.nodes["a"]
 	a.putRules("*", payLimit)
+	a.putRules("*", "format: 1\nrules: []\n")
 	var dry changed
 	dry.Status = a.send(http.MethodPut, "/v1/rules?dry_run=true", asJSON, fmt.Sprintf(`{"text": %q}`, payOff), &dry, header("If-Match", "*"))
-	if dry.Status != http.StatusOK || !dry.DryRun || dry.lines() != "added pay-off" || dry.Nodes != nil {
+	if dry.Status != http.StatusOK || !dry.DryRun || dry.lines() != "added pay-limit, added pay-off" || dry.Nodes != nil {
 		t.Errorf("got %+v", dry)
 	}
 	var back changed
 	back.Status = a.send(http.MethodPost, "/v1/rules/rollback", asJSON, `{"to": "1.1", "dry_run": true}`, &back)
-	if back.Status != http.StatusOK || !back.DryRun || !back.Unchanged {
+	if back.Status != http.StatusOK || !back.DryRun || back.Unchanged || back.lines() != "added pay-limit" || back.Nodes != nil {
 		t.Errorf("got %+v", back)
 	}
 	if got := a.turn(`{"action": "off", "module": "pay", "dry_run": true}`); got.Status != http.StatusOK || got.lines() != "added off:pay" {
 		t.Errorf("got %+v", got)
 	}
-	if now := a.etag(); now != `"1.1"` {
+	if now := a.etag(); now != `"1.2"` {
 		t.Errorf("the rules are %s", now)
 	}
 }
