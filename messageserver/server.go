@@ -192,7 +192,7 @@ func (s *Server) Node() string { return s.opts.Node }
 // ConsistencyCheck asks every room whether what it counts is what it holds. It is cheap enough to be called while the
 // node runs.
 func (s *Server) ConsistencyCheck() error {
-	errs := []error{s.router.ConsistencyCheck(), s.sessions.ConsistencyCheck()}
+	errs := []error{s.router.ConsistencyCheck(), s.sessions.ConsistencyCheck(), s.government.books.ConsistencyCheck()}
 	if s.mesh != nil {
 		errs = append(errs, s.mesh.peers.ConsistencyCheck())
 	}

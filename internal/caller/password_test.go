@@ -49,7 +49,7 @@ func TestEveryAttemptHasADigestOfItsOwn(t *testing.T) {
 			seen[nonce] = true
 			switch i {
 			case 0:
-				time.Sleep(time.Second)
+				time.Sleep(time.Second) // sleeps: the time of the bubble
 				p.reply(&f, wire.StaleRoute, nil, "")
 			case 1:
 				p.kill()
@@ -105,7 +105,7 @@ func TestACallThatWaitedHasATimeOfWhenItIsSent(t *testing.T) {
 		alpha.set(func() { alpha.down = true })
 		alice := m.client("alpha:1")
 		a := alice.ask(t.Context(), "tea", Password(1, "s"), Timeout(time.Hour))
-		time.Sleep(5 * time.Minute)
+		time.Sleep(5 * time.Minute) // sleeps: the time of the bubble
 		alpha.set(func() { alpha.down = false })
 		p := <-alpha.opened
 		f := <-p.requests
