@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twohop/twohop/governance"
+	"github.com/twohop/twohop/messageserver/internal/admin"
 	"github.com/twohop/twohop/messageserver/internal/alarm"
 	"github.com/twohop/twohop/messageserver/internal/audit"
 	"github.com/twohop/twohop/messageserver/internal/peer"
@@ -363,7 +364,7 @@ func (g *government) record(ctx context.Context, r rulestore.Record) error {
 		return err
 	}
 	return g.audit.Append(ctx, audit.Record{
-		Author: r.Author, Action: "rules." + r.Action, Target: "rules", Reason: r.Reason, Node: r.Node,
+		Author: r.Author, Action: "rules." + r.Action, Target: "rules", Reason: r.Reason, Node: r.Node, Remote: admin.Remote(ctx),
 		From: markText(r.From), To: markText(r.To) + " " + r.Hash, Details: details,
 	})
 }
