@@ -113,6 +113,25 @@ func TestTheWorstIsBounded(t *testing.T) {
 	}
 }
 
+func TestWhatIsTooLargeIsSaid(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"format: 1\nrules: []\n#" + strings.Repeat("a", maxText-21) + "\n", "line 1, column 1: the document has 10485761 bytes, must have at most 10485760"},
+		{"format: 1\nrules:\n- id: a\n  off: {}\n- id: r\n  note: " + strings.Repeat("a", maxPiece) + "\n",
+			"line 5, column 1: the rule has 524305 bytes, must have at most 524288"},
+		{"format: 1\nrules:\n- id: r\n  callers: {allow: [" + strings.Repeat("a,", 60_000) + "]}\n",
+			"line 3, column 1: the rule has 60008 of the characters , [ { : - ? # and line ends, must have at most 50000"},
+		{"format: 1\nrules: [" + strings.Repeat("a,", maxPiece/2) + "]\n",
+			"line 1, column 1: what is above the rules (write each rule on lines of its own, that begin with - ) has 524308 bytes, must have at most 524288"},
+		{strings.Repeat("\n", maxAll) + "format: 1\nrules:\n" + strings.Repeat("# a\n", 10), "line 1, column 1: what is above the rules (write each rule " +
+			"on lines of its own, that begin with - ) has 1000057 bytes, must have at most 524288\nline 1, column 1: the document has 1000024 of the characters , [ { : - ? # and line ends, must have at most 1000000"},
+		{string(many(maxRules+1, "")), "line 140003, column 1: there are more than 20000 rules"},
+	} {
+		if _, err := Parse([]byte(c.text)); err == nil || err.Error() != c.want {
+			t.Errorf("got %v\nwant %s", err, c.want)
+		}
+	}
+}
+
 func processorTime(t *testing.T) time.Duration {
 	t.Helper()
 	var u syscall.Rusage

@@ -338,6 +338,15 @@ func TestNothingMatches(t *testing.T) {
 	}
 }
 
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // TestExplainChangesNothing, and reads so.
 func TestExplainChangesNothing(t *testing.T) {
 	calendar := &governance.Calendar{}
@@ -358,14 +367,14 @@ func TestExplainChangesNothing(t *testing.T) {
 	if v := ask(s, 0, pay("web")); v.Code != 0 {
 		t.Fatalf("%+v", v)
 	}
-	before, _ := json.Marshal(s.Describe(0))
+	before := asJSON(t, s.Describe(0))
 	var e Explanation
 	for range 10 {
 		e = s.Explain(0, pay("web"))
 		s.Explain(0, pay("nobody-yet"))
 	}
-	after, _ := json.Marshal(s.Describe(0))
-	if diff := cmp.Diff(string(before), string(after)); diff != "" {
+	after := asJSON(t, s.Describe(0))
+	if diff := cmp.Diff(before, after); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(`web → pay.Pay, by rules 1.42: refused by limit with code 21
@@ -392,7 +401,7 @@ func TestExplainChangesNothing(t *testing.T) {
 		`"shadow":true,"refuses":"yes","code":14,"why":"web may not call"},`; !strings.HasPrefix(string(text), want) {
 		t.Errorf("%s", text)
 	}
-	if strings.Contains(string(after), `"refused":1`) || !strings.Contains(string(after), `"shadowed":1`) {
+	if strings.Contains(after, `"refused":1`) || !strings.Contains(after, `"shadowed":1`) {
 		t.Errorf("%s", after)
 	}
 }

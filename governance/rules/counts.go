@@ -19,12 +19,11 @@ const maxCallers = 10_000
 // everybodyElse names what they share. No module can be called so.
 const everybodyElse = "*"
 
-// counts are what a rule counts. They go over to the next Set that has a rule of this id, and all but the tally only if it is of the
-// same kind.
+// counts are what a rule counts. They go over to the next Set that has a rule of this id: the tally always, the rest to a rule of
+// the same kind, because each kind has its own fields.
 type counts struct {
 	// Static after construction.
 	tally *governance.Tally
-	kind  Kind
 	// Of a rate: one of the two, and buckets with each.
 	bucket  *ratelimit.Bucket
 	buckets *perCaller[ratelimit.Bucket]
@@ -40,16 +39,10 @@ type counts struct {
 
 // countsOf returns what r counts in a new set, after what it counted in the one before; before may be nil.
 func countsOf(r *Rule, before *counts, now time.Duration) *counts {
-	c := &counts{kind: r.Kind()}
 	if before == nil {
-		c.tally = &governance.Tally{}
-		before = &counts{}
-	} else {
-		c.tally = before.tally
-		if before.kind != c.kind {
-			before = &counts{}
-		}
+		before = &counts{tally: &governance.Tally{}}
 	}
+	c := &counts{tally: before.tally}
 	switch {
 	case r.Rate != nil && r.Rate.Per != PerInstance:
 		c.limit(r.Rate, before, now)

@@ -13,7 +13,7 @@ type Document struct {
 }
 
 // Rule is one rule: a scope, and exactly one of the kinds.
-type Rule struct {
+type Rule struct { //nolint:recvcheck // String is of the value, which is what people print
 	ID string `json:"id"`
 	Scope
 	Until  time.Time `json:"until,omitzero"` // the zero Time is never

@@ -132,7 +132,10 @@ func TestSecretsAreShownNowhere(t *testing.T) {
 	d := mustParse(t, text)
 	var shown []string
 	show := func(v any) {
-		asJSON, _ := json.Marshal(v)
+		asJSON, err := json.Marshal(v)
+		if err != nil {
+			t.Error(err)
+		}
 		shown = append(shown, string(asJSON), fmt.Sprintf("%v %+v %#v %s %q", v, v, v, v, v))
 	}
 	show(d)

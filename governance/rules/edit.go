@@ -256,9 +256,9 @@ func (w *writer) scalar(s string) string {
 // pairs writes keys and values in braces; values that are empty are left out.
 func (w *writer) pairs(kind Kind, keysAndValues ...string) {
 	var parts []string
-	for i := 0; i < len(keysAndValues); i += 2 {
-		if keysAndValues[i+1] != "" {
-			parts = append(parts, keysAndValues[i]+": "+keysAndValues[i+1])
+	for pair := range slices.Chunk(keysAndValues, 2) {
+		if value := pair[1]; value != "" {
+			parts = append(parts, pair[0]+": "+value)
 		}
 	}
 	w.line(string(kind), "{"+strings.Join(parts, ", ")+"}")

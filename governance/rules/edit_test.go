@@ -3,6 +3,7 @@ package rules
 import (
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,15 @@ func TestRemoveLeavesTheRest(t *testing.T) {
 		got, err := Remove([]byte(edited), r.ids...)
 		wantText(t, got, err, r.want)
 	}
+}
+
+func TestCommentsOfAnotherIndentAreNotTheRules(t *testing.T) {
+	text := "format: 1\nrules:\n  - id: a\n    off: {}\n    # of a\n  # of b\n  # too\n  - id: b\n    off: {}\n# of no rule\n"
+	got, err := Remove([]byte(text), "b")
+	wantText(t, got, err, "format: 1\nrules:\n  - id: a\n    off: {}\n    # of a\n# of no rule\n")
+	text = "format: 1\nrules:\n  - id: a\n    off: {}\n    # of a\n  - id: b\n    off: {}\n"
+	got, err = Remove([]byte(text), "b")
+	wantText(t, got, err, "format: 1\nrules:\n  - id: a\n    off: {}\n    # of a\n")
 }
 
 func TestRemoveOfWhatIsNotThere(t *testing.T) {
@@ -172,7 +182,7 @@ func TestEditsAreTheEditsMeant(t *testing.T) {
 				if text = edited; i >= 0 {
 					want = append(append(want[:i:i], r), want[i+1:]...)
 				} else {
-					want = append(want[:len(want):len(want)], r)
+					want = append(slices.Clip(want), r)
 				}
 			}
 			d, err := Parse(text)

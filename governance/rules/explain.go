@@ -86,7 +86,7 @@ func (s *Set) Explain(now time.Duration, c *governance.Call) Explanation {
 		e.Rules = append(e.Rules, f)
 	}
 	for _, r := range from {
-		e.set(r, settings)
+		e.Settings = append(e.Settings, r.sets(settings)...)
 	}
 	return e
 }
@@ -212,11 +212,9 @@ func (c *compiled) setting(from []*compiled) string {
 	return "has ended"
 }
 
-// set adds the settings that are from one rule.
-func (e *Explanation) set(c *compiled, s governance.Settings) {
-	add := func(key, value string) {
-		e.Settings = append(e.Settings, SettingOf{key, value, c.ID, c.Line})
-	}
+// sets returns those of the settings that are from the rule.
+func (c *compiled) sets(s governance.Settings) (all []SettingOf) {
+	add := func(key, value string) { all = append(all, SettingOf{key, value, c.ID, c.Line}) }
 	switch {
 	case c.Timeout != nil:
 		if s.DefaultTimeout > 0 {
@@ -232,6 +230,7 @@ func (e *Explanation) set(c *compiled, s governance.Settings) {
 	case c.Late != nil:
 		add("late.do", c.Late.Do)
 	}
+	return all
 }
 
 // String explains it in lines.

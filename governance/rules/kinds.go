@@ -39,29 +39,25 @@ const (
 )
 
 // kinds reads what stands behind the key of a kind.
-var kinds map[Kind]func(f *fields, r *Rule)
+var kinds = map[Kind]func(f *fields, r *Rule){
+	KindAddresses:   addresses,
+	KindCallers:     callers,
+	KindVisibility:  visibilityOf,
+	KindPassword:    password,
+	KindOff:         off,
+	KindRate:        rate,
+	KindConcurrency: inFlight,
+	KindLift:        lift,
+	KindTimeout:     timeout,
+	KindRetry:       retry,
+	KindBalance:     balance,
+	KindLate:        late,
+}
 
 // kindKeys are the keys of the kinds, in the order of the checks.
 var kindKeys = []string{
 	string(KindAddresses), string(KindCallers), string(KindVisibility), string(KindPassword), string(KindOff), string(KindRate),
 	string(KindConcurrency), string(KindLift), string(KindTimeout), string(KindRetry), string(KindBalance), string(KindLate),
-}
-
-func init() {
-	kinds = map[Kind]func(f *fields, r *Rule){
-		KindAddresses:   addresses,
-		KindCallers:     callers,
-		KindVisibility:  visibilityOf,
-		KindPassword:    password,
-		KindOff:         off,
-		KindRate:        rate,
-		KindConcurrency: inFlight,
-		KindLift:        lift,
-		KindTimeout:     timeout,
-		KindRetry:       retry,
-		KindBalance:     balance,
-		KindLate:        late,
-	}
 }
 
 // sub reads the mapping behind the key of a kind.
@@ -140,11 +136,11 @@ func password(f *fields, r *Rule) {
 		}
 		id := k.whole("key_id", 1, math.MaxUint32)
 		if slices.ContainsFunc(p.Keys, func(other Key) bool { return int(other.ID) == id }) {
-			k.wrong("key_id", "%d stands twice: each key has its own", id)
+			k.keyWrongf("key_id", "%d stands twice: each key has its own", id)
 		}
 		secret, ok := k.text("secret")
 		if ok && (len(secret) < minSecret || len(secret) > maxSecret) {
-			k.wrong("secret", "has %d bytes, must have %d to %d", len(secret), minSecret, maxSecret)
+			k.keyWrongf("secret", "has %d bytes, must have %d to %d", len(secret), minSecret, maxSecret)
 		}
 		p.Keys = append(p.Keys, Key{uint32(id), Secret(secret)})
 	})
@@ -166,16 +162,16 @@ func off(f *fields, r *Rule) {
 	o := &Off{Share: f.number("share", 100, 100)}
 	if s, ok := f.text("fallback"); ok {
 		if len(s) > maxFallback {
-			f.wrong("fallback", "has %d bytes, must have at most %d", len(s), maxFallback)
+			f.keyWrongf("fallback", "has %d bytes, must have at most %d", len(s), maxFallback)
 		}
 		o.Fallback = s
 	}
 	if s, ok := f.text("fallback_type"); ok {
 		if len(s) > maxType || strings.Trim(s, printable) != "" {
-			f.wrong("fallback_type", "must be printable ASCII, at most %d bytes, as application/json", maxType)
+			f.keyWrongf("fallback_type", "must be printable ASCII, at most %d bytes, as application/json", maxType)
 		}
 		if !f.has("fallback") {
-			f.wrong("fallback_type", "needs fallback")
+			f.keyWrongf("fallback_type", "needs fallback")
 		}
 		o.FallbackType = s
 	}
@@ -198,7 +194,7 @@ func rate(f *fields, r *Rule) {
 	l.Burst = max(1, l.PerSecond/10)
 	if f.has("burst") {
 		if l.Burst = f.number("burst", 0, maxBurst); l.Burst != 0 && l.Burst < 1 {
-			f.wrong("burst", "is %v, must be at least 1: with less no call would ever fit", l.Burst)
+			f.keyWrongf("burst", "is %v, must be at least 1: with less no call would ever fit", l.Burst)
 		}
 	}
 	if f.has("per") {
@@ -214,15 +210,15 @@ func rate(f *fields, r *Rule) {
 	case l.Over == OverPace && !f.has("max_wait") && !f.failed:
 		f.wrongf(f.node, "rate.max_wait is missing: pace needs it, how long a call may be held")
 	case l.Over != OverPace && l.Over != "" && f.has("max_wait"):
-		f.wrong("max_wait", "only stands with over: pace")
+		f.keyWrongf("max_wait", "only stands with over: pace")
 	}
 	l.MaxWait = f.duration("max_wait", maxHold)
 	if l.Per == PerInstance {
 		if l.Over != OverReject && l.Over != "" {
-			f.wrong("over", "with per: instance it can only be reject: servers do not hold calls")
+			f.keyWrongf("over", "with per: instance it can only be reject: servers do not hold calls")
 		}
 		if l.Each != "" {
-			f.wrong("each", "cannot stand with per: instance")
+			f.keyWrongf("each", "cannot stand with per: instance")
 		}
 	}
 	r.Rate = l
@@ -263,7 +259,7 @@ func timeout(f *fields, r *Rule) {
 	t := &Timeout{Default: f.duration("default", maxTimeout), Max: f.duration("max", maxTimeout)}
 	f.needOne("default", "max")
 	if t.Max != 0 && t.Default > t.Max {
-		f.wrong("default", "is %v, more than max, %v", t.Default, t.Max)
+		f.keyWrongf("default", "is %v, more than max, %v", t.Default, t.Max)
 	}
 	r.Timeout = t
 }
@@ -294,7 +290,7 @@ func (f *fields) number(key string, byDefault, most float64) float64 {
 	}
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || strings.Trim(s, "0123456789.eE+-") != "" || !(v > 0 && v <= most) {
-		f.wrong(key, "is %s, must be a number above 0 and at most %s", quoted(s), strconv.FormatFloat(most, 'f', -1, 64))
+		f.keyWrongf(key, "is %s, must be a number above 0 and at most %s", quoted(s), strconv.FormatFloat(most, 'f', -1, 64))
 		return byDefault
 	}
 	return v
@@ -312,7 +308,7 @@ func (f *fields) whole(key string, least, most int) int {
 		if f.secret {
 			shown = "something else"
 		}
-		f.wrong(key, "is %s, must be a whole number from %d to %d", shown, least, most)
+		f.keyWrongf(key, "is %s, must be a whole number from %d to %d", shown, least, most)
 		return 0
 	}
 	return v
@@ -326,7 +322,7 @@ func (f *fields) duration(key string, most time.Duration) Duration {
 	}
 	v, err := time.ParseDuration(s)
 	if err != nil || v < time.Millisecond || v > most {
-		f.wrong(key, "is %s, must be a duration from 1ms to %v, as 500ms or 2s", quoted(s), Duration(most))
+		f.keyWrongf(key, "is %s, must be a duration from 1ms to %v, as 500ms or 2s", quoted(s), Duration(most))
 		return 0
 	}
 	return Duration(v)

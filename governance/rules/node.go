@@ -120,8 +120,8 @@ func (f *fields) require(keys ...string) bool {
 // has reports whether the key is there.
 func (f *fields) has(key string) bool { return f.values[key] != nil }
 
-// wrong says what is wrong with the value of a key.
-func (f *fields) wrong(key, format string, args ...any) {
+// keyWrongf says what is wrong with the value of a key.
+func (f *fields) keyWrongf(key, format string, args ...any) {
 	n := f.values[key]
 	if n == nil {
 		n = f.node
@@ -136,10 +136,10 @@ func (f *fields) text(key string) (string, bool) {
 	case n == nil:
 		return "", false
 	case isNull(n):
-		f.wrong(key, "has no value")
+		f.keyWrongf(key, "has no value")
 		return "", false
 	case n.Kind != yaml.ScalarNode:
-		f.wrong(key, "must be a single value")
+		f.keyWrongf(key, "must be a single value")
 		return "", false
 	}
 	return n.Value, true
@@ -152,7 +152,7 @@ func (f *fields) name(key string) string {
 		return ""
 	}
 	if text := checkName(s); text != "" {
-		f.wrong(key, "%s", text)
+		f.keyWrongf(key, "%s", text)
 		return ""
 	}
 	return s
@@ -162,7 +162,7 @@ func (f *fields) name(key string) string {
 func (f *fields) oneOf(key string, choices ...string) string {
 	s, ok := f.text(key)
 	if ok && !slices.Contains(choices, s) {
-		f.wrong(key, "is %s, must be %s", quoted(s), either(choices))
+		f.keyWrongf(key, "is %s, must be %s", quoted(s), either(choices))
 		return ""
 	}
 	return s
@@ -183,13 +183,13 @@ func (f *fields) list(key string, most int, each func(n *yaml.Node)) {
 	case n == nil:
 		return
 	case n.Kind != yaml.SequenceNode:
-		f.wrong(key, "must be a list, as [a, b]")
+		f.keyWrongf(key, "must be a list, as [a, b]")
 		return
 	case len(n.Content) == 0:
-		f.wrong(key, "is empty: leave the key out, or name something")
+		f.keyWrongf(key, "is empty: leave the key out, or name something")
 		return
 	case len(n.Content) > most:
-		f.wrong(key, "has %d entries, must have at most %d", len(n.Content), most)
+		f.keyWrongf(key, "has %d entries, must have at most %d", len(n.Content), most)
 		return
 	}
 	for _, c := range n.Content {

@@ -167,7 +167,7 @@ func (o *outline) bounds(text []byte) (problems []Problem) {
 		}
 		all += n
 		if p.end-p.start > maxPiece {
-			problems = append(problems, Problem{p.line, 1, fmt.Sprintf("%s has %d KiB, must have at most %d", what, (p.end-p.start)>>10, maxPiece>>10)})
+			problems = append(problems, Problem{p.line, 1, fmt.Sprintf("%s has %d bytes, must have at most %d", what, p.end-p.start, maxPiece)})
 		} else if n > maxMarks {
 			problems = append(problems, Problem{p.line, 1, fmt.Sprintf("%s has %d of the characters , [ { : - ? # and line ends, must have at most %d", what, n, maxMarks)})
 		}

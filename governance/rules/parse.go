@@ -133,17 +133,17 @@ func (p *parser) root(at piece, d *Document) (format, rules bool) {
 	}
 	f := p.mapping(n, "the document", "", "format", "rules")
 	if s, ok := f.text("format"); ok && s != "1" {
-		f.wrong("format", "is %s, must be 1", quoted(s))
+		f.keyWrongf("format", "is %s, must be 1", quoted(s))
 	}
 	switch list := f.values["rules"]; {
 	case list == nil:
 	case isNull(list) && len(p.items) > 0:
 	case isNull(list):
-		f.wrong("rules", "is empty: write rules: [] if there are to be none")
+		f.keyWrongf("rules", "is empty: write rules: [] if there are to be none")
 	case list.Kind != yaml.SequenceNode:
-		f.wrong("rules", "must be a list: a rule begins with -")
+		f.keyWrongf("rules", "must be a list: a rule begins with -")
 	case len(list.Content) > maxRules:
-		f.wrong("rules", "there are more than %d rules", maxRules)
+		f.keyWrongf("rules", "there are more than %d rules", maxRules)
 	default:
 		for _, n := range list.Content {
 			p.rule(n, d)
@@ -232,7 +232,7 @@ func (p *parser) rule(n *yaml.Node, d *Document) {
 	f.require("id")
 	r.ID = f.name("id")
 	if line, again := p.ids[r.ID]; again && r.ID != "" {
-		f.wrong("id", "%s is the id of the rule in line %d, too: ids are unique", r.ID, line)
+		f.keyWrongf("id", "%s is the id of the rule in line %d, too: ids are unique", r.ID, line)
 	} else if r.ID != "" {
 		p.ids[r.ID] = r.Line
 	}
@@ -242,11 +242,11 @@ func (p *parser) rule(n *yaml.Node, d *Document) {
 	case ok && s == "true":
 		r.Shadow = true
 	case ok && s != "false":
-		f.wrong("shadow", "is %s, must be true or false", quoted(s))
+		f.keyWrongf("shadow", "is %s, must be true or false", quoted(s))
 	}
 	if s, ok := f.text("note"); ok {
 		if text := checkText(s, maxNote); text != "" {
-			f.wrong("note", "%s", text)
+			f.keyWrongf("note", "%s", text)
 		}
 		r.Note = s
 	}
@@ -274,11 +274,11 @@ func (f *fields) scope(r *Rule) {
 	r.Module, r.Group, r.Caller = f.name("module"), f.name("group"), f.name("caller")
 	r.Method = f.name("method")
 	if dot := strings.LastIndexByte(r.Method, '.'); dot >= 0 {
-		f.wrong("method", "is %s, has no dot: the module stands apart, as module: %s", quoted(r.Method), r.Method[:dot])
+		f.keyWrongf("method", "is %s, has no dot: the module stands apart, as module: %s", quoted(r.Method), r.Method[:dot])
 	}
 	for _, key := range []string{"method", "group"} {
 		if f.has(key) && !f.has("module") {
-			f.wrong(key, "needs module: whose %s it is", key)
+			f.keyWrongf(key, "needs module: whose %s it is", key)
 		}
 	}
 }
@@ -291,9 +291,9 @@ func (f *fields) until(r *Rule) {
 	at, err := time.Parse(time.RFC3339, s)
 	switch {
 	case err != nil:
-		f.wrong("until", "is %s, must be a time with its zone, as 2026-11-21T12:00:00Z or 2026-11-21T13:00:00+01:00", quoted(s))
+		f.keyWrongf("until", "is %s, must be a time with its zone, as 2026-11-21T12:00:00Z or 2026-11-21T13:00:00+01:00", quoted(s))
 	case at.Year() < 1970 || at.Year() > 2200:
-		f.wrong("until", "is %s, must be in a year from 1970 to 2200", quoted(s))
+		f.keyWrongf("until", "is %s, must be in a year from 1970 to 2200", quoted(s))
 	default:
 		r.Until = at
 	}
@@ -339,26 +339,26 @@ func (p *parser) fits(f *fields, kind Kind, r *Rule) {
 	switch kind {
 	case KindPassword:
 		if r.Module == "" || r.Method == "" {
-			f.wrong("password", "needs module and method: a password is of one method")
+			f.keyWrongf("password", "needs module and method: a password is of one method")
 		}
 		if r.Group != "" {
-			f.wrong("group", "cannot stand with password: servers check it, and do not know which group the caller named")
+			f.keyWrongf("group", "cannot stand with password: servers check it, and do not know which group the caller named")
 		}
 	case KindRate:
 		if r.Rate.Per == PerInstance && r.Group != "" {
-			f.wrong("group", "cannot stand with per: instance: servers check it, and do not know which group the caller named")
+			f.keyWrongf("group", "cannot stand with per: instance: servers check it, and do not know which group the caller named")
 		}
 	case KindLift:
 		if r.Until.IsZero() {
 			f.wrongf(f.node, "until is missing: checks are lifted for a time")
 		}
 		if r.Lift.lifts(KindPassword) && (r.Caller != "" || r.Group != "") {
-			f.wrong("lift", "checks: password is lifted for a module or a method, and not for a caller or a group: servers check it for all alike")
+			f.keyWrongf("lift", "checks: password is lifted for a module or a method, and not for a caller or a group: servers check it for all alike")
 		}
 	case KindTimeout, KindRetry, KindBalance, KindLate:
 		key := setting{r.Scope, kind}
 		if other := p.settings[key]; other != nil {
-			f.wrong(string(kind), "the rule %s in line %d has the same scope (%s): which of them holds? Remove one, or make it more specific",
+			f.keyWrongf(string(kind), "the rule %s in line %d has the same scope (%s): which of them holds? Remove one, or make it more specific",
 				other.ID, other.Line, r.Scope)
 			return
 		}

@@ -20,7 +20,7 @@ func (p Problem) String() string {
 }
 
 // Invalid is the error of a document that is not taken: all that is wrong with it, in the order of its text.
-type Invalid struct {
+type Invalid struct { //nolint:errname // rules.Invalid says it; errors.As looks for it
 	Problems []Problem `json:"problems"`
 }
 
