@@ -64,7 +64,7 @@ func (c *Call) state(b *Batch) {
 	q, s := &c.Request, &c.account.subject
 	budget := c.Budget
 	if budget > 0 {
-		budget = max(c.Arrived+budget-b.Now, 0)
+		budget = max(c.Arrived+budget-b.Now, 1) // 0 would be none
 	}
 	c.facts = governance.Call{
 		Caller: s.Caller, CallerInstance: c.Instance, CallerIP: c.From,
@@ -72,6 +72,16 @@ func (c *Call) state(b *Batch) {
 		OneWay: c.Flags&wire.FlagOneWay != 0, Idempotent: q.Options&wire.Idempotent != 0, Critical: criticality(c.Flags),
 		Attempt: c.Attempt, Budget: budget, Size: len(c.header) + len(c.body),
 	}
+}
+
+// TurnAway takes over a call that Keep has taken and that its origin has no room for: it is counted as every other call, and
+// refused.
+func (r *Router) TurnAway(b *Batch, c *Call, why string) {
+	r.counters.Submitted.Add(1)
+	r.inFlight.Add(1)
+	c.account = r.account(b.Now, c.Caller, &c.Request)
+	c.account.meter.Entered()
+	r.refuse(b, c, wire.Overloaded, why)
 }
 
 // criticality returns what the flags of a request say.

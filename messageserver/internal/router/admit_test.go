@@ -356,6 +356,18 @@ func TestUnknownNamesDoNotFillTheAccounts(t *testing.T) {
 	}
 }
 
+func TestWhatIsTurnedAwayIsCounted(t *testing.T) {
+	h, r := ruledHouse(t)
+	h.serve("pay-1")
+	r.govern(governance.Settings{}, admitAll)
+	o := &answers{}
+	h.r.TurnAway(&h.b, h.fill(o, callSpec{method: "Move"}), "no room")
+	o.want(t, wire.Overloaded)
+	if r.entered != 1 || len(r.finished) != 1 || r.finished[0] != wire.Overloaded || len(r.admitted) != 0 {
+		t.Errorf("entered %d, finished %v, admitted %v", r.entered, r.finished, r.admitted)
+	}
+}
+
 func TestWhatServersAnswerByThemselvesIsNotRuled(t *testing.T) {
 	h, r := ruledHouse(t)
 	pay := h.serve("pay-1")

@@ -42,8 +42,7 @@ func (c *session) takeRequest(f *wire.Frame) error {
 		o.Router.Drop(call)
 		return errTwice
 	case !room:
-		o.Router.Drop(call)
-		c.reply(f.CallID, wire.Overloaded, "the session has too many calls in flight")
+		o.Router.TurnAway(&c.batch, call, "the session has too many calls in flight")
 		return nil
 	}
 	o.Router.Submit(&c.batch, call, receivedAt)
