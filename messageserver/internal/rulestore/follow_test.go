@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,6 +62,32 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
+// TestTheNewestOfManyWins: others tell of versions at the same time, in any order.
+func TestTheNewestOfManyWins(t *testing.T) {
+	n := newNode(t, Options{})
+	const tellers, each = 4, 100
+	var all sync.WaitGroup
+	for i := range uint64(tellers) {
+		all.Go(func() {
+			last := governance.Mark{}
+			for k := range uint64(each) {
+				if err := n.Adopt(told(version(k*tellers+i+1), offs("Pay"))); err != nil {
+					t.Error(err)
+				}
+				now := n.Current().Mark
+				if now.Less(last) {
+					t.Errorf("%s came after %s", name(now), name(last))
+				}
+				last = now
+			}
+		})
+	}
+	all.Wait()
+	if got := n.Current().Mark; got != version(tellers*each) || n.Set().Mark() != got {
+		t.Errorf("it is %s, want %s", name(got), name(version(tellers*each)))
+	}
+}
+
 func TestARestartedNodeHasItsRulesBeforeItRuns(t *testing.T) {
 	cache := filepath.Join(t.TempDir(), "rules.cache")
 	first := startNode(t, Options{Store: newBolt(t), Cache: cache})
@@ -80,6 +107,20 @@ func TestARestartedNodeHasItsRulesBeforeItRuns(t *testing.T) {
 	}
 	if second.changed.Load() != 0 {
 		t.Error("Changed was called before New has returned")
+	}
+}
+
+// TestTheCacheIsWrittenAtTheEnd: what came in the last moment is in it.
+func TestTheCacheIsWrittenAtTheEnd(t *testing.T) {
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 10 {
+		n := newNode(t, Options{Cache: filepath.Join(t.TempDir(), "rules.cache"), Store: NewMemory()})
+		n.apply(offs("Pay"))
+		n.followCache(over)
+		if again := newNode(t, Options{Cache: n.o.Cache}); again.Current().Mark != version(1) {
+			t.Fatalf("the cache has %v", again.Current())
+		}
 	}
 }
 
@@ -239,6 +280,7 @@ func TestTheEndOfARule(t *testing.T) {
 			"  - {id: narrow, module: m, method: Pay, until: " + in(1500*time.Millisecond) + ", timeout: {default: 3s}}\n" +
 			"  - {id: open, until: " + in(4*time.Second) + ", lift: {checks: [callers]}}\n"
 		n.apply(text)
+		since := n.Standing().Since
 		pay := governance.Subject{Caller: "web", Module: "m", Method: "Pay"}
 		want := func(what string, timeout time.Duration, changed int64, lifted bool) {
 			t.Helper()
@@ -265,7 +307,7 @@ func TestTheEndOfARule(t *testing.T) {
 		want("when all have ended", 7*time.Second, 3, false)
 		time.Sleep(time.Minute)
 		want("later", 7*time.Second, 3, false)
-		if s := n.Standing(); s.Mark != version(1) || s.Rules != 3 {
+		if s := n.Standing(); s.Mark != version(1) || s.Rules != 3 || !s.Since.Equal(since) {
 			t.Errorf("the document is another one: %+v", s)
 		}
 		n.stop()
@@ -345,7 +387,9 @@ func TestRunEndsWheneverItIsTold(t *testing.T) {
 func TestAChangeReachesOtherNodesWithinASecond(t *testing.T) {
 	keeper := newBolt(t)
 	served := Serve(keeper)
-	remote := NewRemote(func(ctx context.Context, method string, body []byte) ([]byte, error) { return served[method](ctx, body) })
+	remote := NewRemote(func(ctx context.Context, method string, body []byte) ([]byte, error) {
+		return served[method](ctx, body)
+	})
 	server := testkit.Redis(t)
 	for what, stores := range map[string][2]Store{
 		"redis":  {newRedis(t, server), newRedis(t, server)},

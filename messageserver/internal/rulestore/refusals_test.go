@@ -95,6 +95,11 @@ func TestOnlyTheLastRefusedCallsAreKept(t *testing.T) {
 	if got := (RefusedFilter{}).ids(r); len(got) != refusalsShow {
 		t.Errorf("%d are shown without a limit", len(got))
 	}
+	r.refusals.next.Store(1 << 60) // after many years it does not look for each
+	r.Note(0, 1, c, governance.Verdict{Code: 17})
+	if got := (RefusedFilter{Limit: all}).ids(r); len(got) != 1 {
+		t.Errorf("%d are kept", len(got))
+	}
 }
 
 // TestRefusedCallsOfManyAtOnce: each is whole, none is lost while there is room.

@@ -69,7 +69,11 @@ var kinds = []kind{
 				if answer == nil {
 					return nil, fmt.Errorf("there is no method %s", method)
 				}
-				return answer(ctx, body)
+				body, err := answer(ctx, body)
+				if err != nil {
+					return nil, errors.New(err.Error()) // what it was does not cross a network
+				}
+				return body, nil
 			})
 			t.Cleanup(func() { s.Close() })
 			return s
