@@ -128,10 +128,9 @@ func printApplied(w io.Writer, a *adminclient.Applied) error {
 		} else if !n.Mark.Less(a.Mark) {
 			inForce = "yes"
 		}
-		enforced := ""
+		var enforced string
 		switch {
-		case n.Servers == 0:
-			enforced = ""
+		case n.Servers == 0: // there is nobody to enforce it
 		case n.SDKMS != nil:
 			enforced = "after " + millis(*n.SDKMS)
 		case n.Enforcing >= n.Servers:
@@ -204,7 +203,7 @@ func problemAt(place string, p rules.Problem) string {
 
 // refused says why the node does not make a change. Place is the file that it stands in, if there is one.
 func refused(cmd *cobra.Command, place string, err error) error {
-	r, is := errors.AsType[*adminclient.Refusal](err)
+	r, is := errors.AsType[*adminclient.RefusalError](err)
 	if !is {
 		return err
 	}
@@ -219,7 +218,7 @@ func refused(cmd *cobra.Command, place string, err error) error {
 
 // lost says of an answer to a change that did not come that nobody knows what became of the change.
 func lost(err error) error {
-	if _, is := errors.AsType[*adminclient.Refusal](err); is || err == nil || adminclient.Away(err) {
+	if _, is := errors.AsType[*adminclient.RefusalError](err); is || err == nil || adminclient.Away(err) {
 		return err
 	}
 	return &exitError{exitUncertain, fmt.Errorf("%w; the change may be made or not: `twohop rules status` says it", err)}

@@ -65,7 +65,7 @@ func explainMade(cmd *cobra.Command, client *adminclient.Client, f *askFlags, id
 		return fmt.Errorf("%q is not the id of a call, must be a number, as it stands in the error that the caller got", id)
 	}
 	e, err := client.ExplainCall(cmd.Context(), id)
-	if r, is := errors.AsType[*adminclient.Refusal](err); is {
+	if r, is := errors.AsType[*adminclient.RefusalError](err); is {
 		warnUnheard(cmd.ErrOrStderr(), r.Unheard(), "the call may have been refused there")
 	}
 	if err != nil {

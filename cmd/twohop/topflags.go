@@ -183,7 +183,7 @@ func (v *switching) key(key byte) bool {
 
 // noStats says what to do about a node that has no statistics.
 func noStats(err error) error {
-	if r, is := errors.AsType[*adminclient.Refusal](err); is && r.Older() {
+	if r, is := errors.AsType[*adminclient.RefusalError](err); is && r.Older() {
 		return fmt.Errorf("%w; `twohop top --by node-load` shows what it has", err)
 	}
 	return err

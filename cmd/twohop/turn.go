@@ -134,7 +134,7 @@ func printCallers(w io.Writer, callers []adminclient.CallerRate) error {
 
 // noSwitch lists the switches that there are, if there is none such.
 func noSwitch(cmd *cobra.Command, err error) error {
-	r, is := errors.AsType[*adminclient.Refusal](err)
+	r, is := errors.AsType[*adminclient.RefusalError](err)
 	if !is {
 		return err
 	}

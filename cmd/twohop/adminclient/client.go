@@ -108,7 +108,7 @@ func (c *Client) send(ctx context.Context, method, path string, header http.Head
 	return c.request(ctx, call{method: method, path: path, body: text, header: header}, into)
 }
 
-// request asks, and reads the answer into into. A node that refuses is a *Refusal.
+// request asks, and reads the answer into into. A node that refuses is a *RefusalError.
 func (c *Client) request(ctx context.Context, ask call, into any) error {
 	response, err := c.open(ctx, c.http, ask)
 	if err != nil {
@@ -149,7 +149,7 @@ func (c *Client) open(ctx context.Context, through *http.Client, ask call) (*htt
 		return response, nil
 	}
 	defer func() { _ = response.Body.Close() }() // it has been read
-	refusal := &Refusal{Address: c.address, Path: ask.path, Status: response.StatusCode}
+	refusal := &RefusalError{Address: c.address, Path: ask.path, Status: response.StatusCode}
 	if refusal.Body, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer)); err != nil {
 		return nil, fmt.Errorf("asking the node at %s: %w", c.address, err)
 	}
@@ -178,8 +178,8 @@ func (e *AwayError) Error() string {
 // Unwrap returns the error of the connection.
 func (e *AwayError) Unwrap() error { return e.err }
 
-// Refusal is the answer of a node that does not do what it was asked.
-type Refusal struct {
+// RefusalError is the answer of a node that does not do what it was asked.
+type RefusalError struct {
 	Address string
 	Path    string
 	Status  int    // of HTTP
@@ -190,7 +190,7 @@ type Refusal struct {
 }
 
 // Error says who refuses what, and why.
-func (r *Refusal) Error() string {
+func (r *RefusalError) Error() string {
 	if r.unknownPath {
 		path, _, _ := strings.Cut(r.Path, "?")
 		return fmt.Sprintf("the node at %s does not know %s: it is older than this command; a node of the same version does", r.Address, path)
@@ -199,4 +199,4 @@ func (r *Refusal) Error() string {
 }
 
 // Older reports whether the node does not know what it was asked for, because it is older than this client.
-func (r *Refusal) Older() bool { return r.unknownPath }
+func (r *RefusalError) Older() bool { return r.unknownPath }

@@ -28,7 +28,7 @@ type Refused struct {
 }
 
 // Unheard returns the nodes that were not heard, if the node refuses because no other has what was asked for.
-func (r *Refusal) Unheard() (nodes []Heard) {
+func (r *RefusalError) Unheard() (nodes []Heard) {
 	var body struct {
 		Nodes []Heard `json:"nodes"`
 	}

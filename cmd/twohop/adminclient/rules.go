@@ -49,7 +49,7 @@ func (c *Client) JudgeRules(ctx context.Context, text []byte) (j Judged, err err
 }
 
 // PutRules makes a document the one in force at every node, if from is the mark of the one that is, or nil for whatever is there.
-// A *Refusal may have a Conflict or Problems.
+// A *RefusalError may have a Conflict or Problems.
 func (c *Client) PutRules(ctx context.Context, text []byte, from *Mark, author, reason string) (a Applied, err error) {
 	match := "*"
 	if from != nil {
@@ -123,17 +123,17 @@ func notNil(text []byte) []byte {
 }
 
 // Conflict returns what somebody else has changed meanwhile, if that is why the node refuses.
-func (r *Refusal) Conflict() (c Conflict, ok bool) {
+func (r *RefusalError) Conflict() (c Conflict, ok bool) {
 	return c, r.Status == http.StatusPreconditionFailed && json.Unmarshal(r.Body, &c) == nil && c.Has.Hash != ""
 }
 
 // Invalid returns what is wrong with a document, if that is why the node refuses.
-func (r *Refusal) Invalid() (i Invalid, ok bool) {
+func (r *RefusalError) Invalid() (i Invalid, ok bool) {
 	return i, r.Status == http.StatusBadRequest && json.Unmarshal(r.Body, &i) == nil && len(i.Problems) > 0
 }
 
 // Switches returns the switches that there are, if the node refuses because there is none such.
-func (r *Refusal) Switches() (switches []SwitchRule, ok bool) {
+func (r *RefusalError) Switches() (switches []SwitchRule, ok bool) {
 	var body struct {
 		Switches []SwitchRule `json:"switches"`
 	}
