@@ -137,7 +137,7 @@ func watchFile(ctx context.Context, path string, retry func() <-chan time.Time, 
 	events, failures := make(chan fsnotify.Event), make(chan error)
 	watcher, err := fsnotify.NewWatcher() // where the system has none left it is done without
 	if err == nil {
-		defer watcher.Close()
+		defer func() { _ = watcher.Close() }() // it ends with this call, whatever it says
 		events, failures = watcher.Events, watcher.Errors
 	}
 	dir := filepath.Dir(path)
@@ -167,7 +167,7 @@ func watchFile(ctx context.Context, path string, retry func() <-chan time.Time, 
 		case <-retry():
 			take(ctx, taken.text, taken.err())
 		case <-events:
-		case <-failures: // as too many events at once
+		case <-failures: //nolint:errcheck // as too many events at once: reading finds what they were
 		case <-ticker.C:
 		}
 	}

@@ -130,7 +130,10 @@ func TestACacheThatFailsIsATrouble(t *testing.T) {
 		"damaged": func(path string) error {
 			e := told(version(7), offs("Pay"))
 			e.Hash = "x"
-			text, _ := json.Marshal(e)
+			text, err := json.Marshal(e)
+			if err != nil {
+				return err
+			}
 			return os.WriteFile(path, text, 0o600)
 		},
 		"a folder": func(path string) error { return os.Mkdir(path, 0o700) },

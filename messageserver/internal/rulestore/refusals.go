@@ -120,7 +120,7 @@ func (r *refusals) read(n uint64) (refusal, bool) {
 	return p.refusal, p.number == n+1
 }
 
-func (f *RefusedFilter) fits(one *refusal) bool {
+func (f RefusedFilter) fits(one *refusal) bool {
 	return (f.RPCID == 0 || f.RPCID == one.rpcID) &&
 		(f.RuleID == "" || f.RuleID == one.ruleID) &&
 		(f.Caller == "" || f.Caller == one.call.Caller) &&
