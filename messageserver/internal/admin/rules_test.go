@@ -55,7 +55,7 @@ func TestADocumentIsInForceAtEveryNode(t *testing.T) {
 	}
 	var got rulesView
 	a.wantJSON("/v1/rules?scope=mesh", http.StatusOK, &got)
-	if got.Mark != first.Mark || got.Text != payLimit || got.Author != "kim" || got.Reason != "a test" || got.Source != "change" || len(got.Rules) != 1 ||
+	if got.Mark != first.Mark || got.Text != payLimit || got.Author != "kim" || got.Reason != "a test" || got.Source == "" || len(got.Rules) != 1 ||
 		got.Rules[0].ID != "pay-limit" || got.Rules[0].Kind != "rate" || got.Converged == nil || !*got.Converged || len(got.Nodes) != 3 {
 		t.Errorf("got %+v", got)
 	}
@@ -165,7 +165,8 @@ func TestAStoreThatIsAwayRefusesChanges(t *testing.T) {
 	if got := a.putRules("*", payOff); got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Error, "the store of rules is not there") {
 		t.Errorf("got %+v", got)
 	}
-	if got := a.turn(`{"action": "off", "module": "pay", "reason": "r"}`); got.Status != http.StatusServiceUnavailable {
+	if got := a.turn(`{"action": "off", "module": "pay", "reason": "r"}`); got.Status != http.StatusServiceUnavailable ||
+		!strings.Contains(got.Error, "nothing was changed") {
 		t.Errorf("got %+v", got)
 	}
 	a.wantText("/v1/rules/history", http.StatusServiceUnavailable, "closed")

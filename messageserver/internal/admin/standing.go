@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/twohop/twohop/governance"
@@ -158,6 +159,6 @@ func before(took float64, ms *float64) *float64 {
 	if ms == nil {
 		return nil
 	}
-	at := max(took-*ms, 0)
+	at := max(math.Round((took-*ms)*1000)/1000, 0)
 	return &at
 }

@@ -62,14 +62,22 @@ func (src *Sources) nodeStats(ctx context.Context, body []byte) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	a := statsAnswer{Node: src.Node}
+	a := struct {
+		Node string            `json:"node"`
+		Rows []json.RawMessage `json:"rows"`
+		Next int               `json:"next,omitempty"`
+	}{Node: src.Node}
 	size := 0
 	for i := min(max(q.Offset, 0), len(rows)); i < len(rows); i++ {
-		if size += sizeOf(&rows[i]); size > maxReport && len(a.Rows) > 0 {
+		text, err := json.Marshal(&rows[i])
+		if err != nil {
+			return nil, err
+		}
+		if size += len(text); size > maxReport && len(a.Rows) > 0 {
 			a.Next = i
 			break
 		}
-		a.Rows = append(a.Rows, rows[i])
+		a.Rows = append(a.Rows, text)
 	}
 	return json.Marshal(a)
 }

@@ -161,7 +161,7 @@ func (s *Server) turn(ctx context.Context, q *switchRequest) (a switched, done r
 	for try := 1; ; try++ {
 		mark, doc, err := s.src.newest(ctx)
 		if err != nil {
-			return a, done, err
+			return a, done, fmt.Errorf("nothing was changed: the newest rules cannot be read: %w", err)
 		}
 		a = switched{Action: q.Action}
 		edit := rulestore.Edit{Author: q.Author, Reason: q.Reason, DryRun: q.DryRun}
