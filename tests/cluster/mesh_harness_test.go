@@ -22,6 +22,7 @@ type mesh struct {
 	members []messageserver.Member
 	hosts   map[string]*host
 	ledger  *ledger
+	every   []func(*messageserver.Options) // what all nodes of the story have in common
 }
 
 // host is where a node runs, now or before.
@@ -147,7 +148,7 @@ func (m *mesh) newNode(name string, edit ...func(*messageserver.Options)) *node 
 	o.Session.LoginsPerSecond = 1 << 20
 	o.Session.MaxPending = 1 << 20 // all hosts of a story have one address
 	o.Peers.Members, o.Peers.Listener, o.Peers.Dial = slices.Clone(m.members), peers, m.net.dialer(name)
-	for _, e := range edit {
+	for _, e := range slices.Concat(m.every, edit) {
 		e(&o)
 	}
 	if n.Server, err = messageserver.New(o); err != nil {

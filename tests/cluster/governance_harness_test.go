@@ -1,0 +1,403 @@
+package cluster
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twohop/twohop/messageserver"
+	rpcclient "github.com/twohop/twohop/rpcclient-sdk"
+)
+
+// governed is a mesh whose nodes have operators. Its keeper is "a", unless the story says otherwise.
+type governed struct {
+	*mesh
+	http *http.Client
+}
+
+// onEachGoverned tells a story over memory and over TCP, side by side.
+func onEachGoverned(t *testing.T, names []string, story func(t *testing.T, g *governed)) {
+	atOnce(
+		func() { t.Run("memory", func(t *testing.T) { story(t, govern(t, true, names...)) }) },
+		func() { t.Run("tcp", func(t *testing.T) { story(t, govern(t, false, names...)) }) },
+	)
+}
+
+// govern starts nodes that are governed, and waits until all links are up.
+func govern(t *testing.T, memory bool, names ...string) *governed {
+	t.Helper()
+	return governWith(t, memory, func(o *messageserver.Options) { o.Keeper = "a" }, names...)
+}
+
+// governWith is govern with options of the story.
+func governWith(t *testing.T, memory bool, edit func(*messageserver.Options), names ...string) *governed {
+	t.Helper()
+	connections := &http.Transport{}
+	t.Cleanup(connections.CloseIdleConnections) // when the nodes have stopped
+	g := &governed{newMesh(t, memory, names...), &http.Client{Transport: connections, Timeout: patience}}
+	g.every = append(g.every, func(o *messageserver.Options) { o.Admin.Listen = "127.0.0.1:0" }, edit)
+	for _, name := range names {
+		g.startNode(name)
+	}
+	g.wantUp()
+	return g
+}
+
+// stopAll stops all nodes at once, as operators do.
+func (g *governed) stopAll() {
+	g.t.Helper()
+	var all []func()
+	for _, h := range g.running() {
+		all = append(all, func() { g.stopNode(h.name) })
+	}
+	atOnce(all...)
+}
+
+// operator steers the mesh at one node.
+type operator struct {
+	g    *governed
+	name string
+	node string
+}
+
+// operatorAt returns somebody who asks one node.
+func (g *governed) operatorAt(name, node string) *operator { return &operator{g, name, node} }
+
+// answer is what a node has answered to an operator.
+type answer struct {
+	status int
+	etag   string
+	body   []byte
+}
+
+// ask makes a request. A body that is text is a document of rules; another one becomes JSON.
+func (o *operator) ask(method, path string, body any, headers ...string) *answer {
+	o.g.t.Helper()
+	h := o.g.hosts[o.node]
+	if h.node == nil {
+		o.g.t.Fatalf("%s asks node %s, which does not run", o.name, o.node)
+	}
+	var content io.Reader
+	kind := ""
+	switch body := body.(type) {
+	case nil:
+	case string:
+		content, kind = strings.NewReader(body), "application/yaml"
+	default:
+		text, err := json.Marshal(body)
+		if err != nil {
+			o.g.t.Fatal(err)
+		}
+		content, kind = bytes.NewReader(text), "application/json"
+	}
+	r, err := http.NewRequestWithContext(o.g.ctx, method, "http://"+h.node.AdminAddr()+path, content)
+	if err != nil {
+		o.g.t.Fatal(err)
+	}
+	if kind != "" {
+		r.Header.Set("Content-Type", kind)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := o.g.http.Do(r)
+	if err != nil {
+		o.g.t.Fatalf("%s %s at node %s: %v", method, path, o.node, err)
+	}
+	defer response.Body.Close()
+	a := &answer{status: response.StatusCode, etag: response.Header.Get("ETag")}
+	if a.body, err = io.ReadAll(response.Body); err != nil {
+		o.g.t.Fatalf("%s %s at node %s: %v", method, path, o.node, err)
+	}
+	return a
+}
+
+// into reads a JSON answer.
+func (a *answer) into(g *governed, v any) {
+	g.t.Helper()
+	if err := json.Unmarshal(a.body, v); err != nil {
+		g.t.Fatalf("the answer is no JSON: %v: %.200s", err, a.body)
+	}
+}
+
+// get wants an answer with status 200.
+func (o *operator) get(path string, v any) {
+	o.g.t.Helper()
+	a := o.ask(http.MethodGet, path, nil)
+	if a.status != http.StatusOK {
+		o.g.t.Fatalf("GET %s at node %s: %d %s", path, o.node, a.status, a.body)
+	}
+	a.into(o.g, v)
+}
+
+// mark is the version of a document.
+type mark struct {
+	Epoch   uint64 `json:"epoch"`
+	Version uint64 `json:"version"`
+}
+
+func (m mark) String() string { return fmt.Sprintf("%d.%d", m.Epoch, m.Version) }
+
+// changed is what a node answers to a change of the rules, made or refused.
+type changed struct {
+	Error     string `json:"error"`
+	Mark      mark   `json:"mark"`
+	Converged bool   `json:"converged"`
+	Unchanged bool   `json:"unchanged"`
+	ID        string `json:"id"`
+	Nodes     []struct {
+		Node      string   `json:"node"`
+		Error     string   `json:"error"`
+		Mark      mark     `json:"mark"`
+		Servers   int      `json:"servers"`
+		Enforcing int      `json:"enforcing"`
+		InForceMS *float64 `json:"in_force_ms"`
+		SDKMS     *float64 `json:"sdk_ms"`
+	} `json:"nodes"`
+	Has struct {
+		Mark   mark   `json:"mark"`
+		Author string `json:"author"`
+	} `json:"has"`
+	Changes []struct {
+		Op string `json:"op"`
+		ID string `json:"id"`
+	} `json:"changes"`
+	Problems []struct {
+		Line    int    `json:"line"`
+		Message string `json:"message"`
+	} `json:"problems"`
+}
+
+// change makes a change, and returns what became of it.
+func (o *operator) change(method, path string, body any, headers ...string) (c changed, status int) {
+	o.g.t.Helper()
+	a := o.ask(method, path, body, headers...)
+	a.into(o.g, &c)
+	return c, a.status
+}
+
+// puts replaces the rules, and wants them in force everywhere.
+func (o *operator) puts(rules ...string) changed {
+	o.g.t.Helper()
+	c, status := o.change(http.MethodPut, "/v1/rules", document(rules...), "If-Match", "*", "X-Reason", "a story", "X-Author", o.name)
+	return o.wantMade(c, status)
+}
+
+// document is the text of rules, a line each.
+func document(rules ...string) string {
+	text := "format: 1\nrules:\n"
+	if len(rules) == 0 {
+		return "format: 1\nrules: []\n"
+	}
+	for _, r := range rules {
+		text += "  - {" + r + "}\n"
+	}
+	return text
+}
+
+// turns sets a switch, and wants it in force everywhere. Fields are those of the API, besides reason and author.
+func (o *operator) turns(action string, fields map[string]any) changed {
+	o.g.t.Helper()
+	c, status := o.turn(action, fields)
+	return o.wantMade(c, status)
+}
+
+// turn sets a switch, and returns what became of it.
+func (o *operator) turn(action string, fields map[string]any) (c changed, status int) {
+	o.g.t.Helper()
+	body := map[string]any{"action": action, "reason": "a story", "author": o.name}
+	for key, value := range fields {
+		body[key] = value
+	}
+	return o.change(http.MethodPost, "/v1/switches", body)
+}
+
+// soon is how long a change may take until it is in force at every node, and in every server.
+const soon = time.Second
+
+// wantMade wants a change to have been made, and to be in force at every node that runs, and in every server, within a second.
+func (o *operator) wantMade(c changed, status int) changed {
+	t := o.g.t
+	t.Helper()
+	if status != http.StatusOK || !c.Converged {
+		t.Fatalf("a change by %s at %s: %d, %+v", o.name, o.node, status, c)
+	}
+	var heard []string
+	slowest := 0.0
+	for _, n := range c.Nodes {
+		heard = append(heard, n.Node)
+		if n.InForceMS == nil || *n.InForceMS > float64(soon.Milliseconds()) {
+			t.Errorf("the change is in force at node %s after %v ms, want it within %v", n.Node, n.InForceMS, soon)
+		}
+		if n.Enforcing != n.Servers || n.Servers > 0 && (n.SDKMS == nil || *n.SDKMS > float64(soon.Milliseconds())) {
+			t.Errorf("at node %s %d of %d servers enforce the change after %v ms, want all within %v", n.Node, n.Enforcing, n.Servers, n.SDKMS, soon)
+		}
+		for _, ms := range []*float64{n.InForceMS, n.SDKMS} {
+			if ms != nil {
+				slowest = max(slowest, *ms)
+			}
+		}
+	}
+	slices.Sort(heard)
+	var run []string
+	for _, h := range o.g.running() {
+		run = append(run, h.name)
+	}
+	if !slices.Equal(heard, run) {
+		t.Errorf("the change by %s tells of the nodes %v, want %v", o.name, heard, run)
+	}
+	t.Logf("%s: version %v is in force everywhere after %.0f ms", o.node, c.Mark, slowest)
+	return c
+}
+
+// ruleState is what a rule has done at a node.
+type ruleState struct {
+	ID       string `json:"id"`
+	Refused  uint64 `json:"refused"`
+	Shadowed uint64 `json:"shadowed"`
+	Paced    uint64 `json:"paced"`
+	Ended    bool   `json:"ended"`
+}
+
+// rulesView is what a node says of the rules.
+type rulesView struct {
+	Mark     mark        `json:"mark"`
+	Text     string      `json:"text"`
+	Source   string      `json:"source"`
+	Rules    []ruleState `json:"rules"`
+	Troubles []struct {
+		Kind  string `json:"kind"`
+		Cause string `json:"cause"`
+	} `json:"troubles"`
+}
+
+// rules returns what is in force at the node.
+func (o *operator) rules() (v rulesView) {
+	o.g.t.Helper()
+	o.get("/v1/rules", &v)
+	return v
+}
+
+// rule returns what one rule has done there.
+func (o *operator) rule(id string) ruleState {
+	o.g.t.Helper()
+	v := o.rules()
+	i := slices.IndexFunc(v.Rules, func(r ruleState) bool { return r.ID == id })
+	if i < 0 {
+		o.g.t.Fatalf("node %s has no rule %s: %+v", o.node, id, v)
+	}
+	return v.Rules[i]
+}
+
+// trouble returns why there is a trouble of a kind with the rules at the node; empty: there is none.
+func (o *operator) trouble(kind string) string {
+	o.g.t.Helper()
+	for _, tr := range o.rules().Troubles {
+		if tr.Kind == kind {
+			return tr.Cause
+		}
+	}
+	return ""
+}
+
+// wantMark waits until a version is in force at the node.
+func (o *operator) wantMark(m mark, d time.Duration) {
+	o.g.t.Helper()
+	o.g.withinSaying(d, func() string { return fmt.Sprintf("node %s has the rules %v, want %v", o.node, o.rules().Mark, m) },
+		func() bool { return o.rules().Mark == m })
+}
+
+// alarm is one that lasts.
+type alarm struct {
+	Kind      string   `json:"kind"`
+	Subject   string   `json:"subject"`
+	Text      string   `json:"text"`
+	Reporters []string `json:"reporters"`
+}
+
+// alarms returns what lasts, as the whole mesh says it to one node.
+func (o *operator) alarms(kind string) (found []alarm) {
+	o.g.t.Helper()
+	var v struct {
+		Alarms []alarm `json:"alarms"`
+	}
+	o.get("/v1/alarms?scope=mesh", &v)
+	for _, a := range v.Alarms {
+		if a.Kind == kind {
+			found = append(found, a)
+		}
+	}
+	return found
+}
+
+// wantAlarm waits until there is one of a kind, for 5 s.
+func (o *operator) wantAlarm(kind, subject string) (found alarm) {
+	o.g.t.Helper()
+	o.g.within(5*time.Second, "node "+o.node+" lists the alarm "+kind+" of "+subject, func() bool {
+		for _, a := range o.alarms(kind) {
+			if subject == "" || a.Subject == subject {
+				found = a
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+// wantNoAlarm waits until there is none of a kind any more: alarms last 5 s longer than what they are about.
+func (o *operator) wantNoAlarm(kind string) {
+	o.g.t.Helper()
+	o.g.within(8*time.Second, "node "+o.node+" lists no alarm "+kind, func() bool { return len(o.alarms(kind)) == 0 })
+}
+
+// wantRefused makes a call, and wants a rule to refuse it.
+func (a *caller) wantRefused(method string, code rpcclient.Code, rule string, version uint64) *rpcclient.Error {
+	a.m.t.Helper()
+	name, body := a.m.ledger.named(a.name, 0)
+	_, err := a.via.CallRaw(a.m.ctx, method, body)
+	a.m.ledger.end(name, err)
+	if err == nil {
+		a.m.t.Fatalf("%s calls %s: it succeeds, want %v by the rule %s", a.name, method, code, rule)
+	}
+	e := wantCode(a.m.t, err, code)
+	if e.RuleID != rule || e.RuleVersion != version || e.Class != rpcclient.NotExecuted {
+		a.m.t.Fatalf("%s calls %s: %v: want the rule %s, version %d", a.name, method, err, rule, version)
+	}
+	return e
+}
+
+// wantOK makes a call that succeeds.
+func (a *caller) wantOK(method string, opts ...rpcclient.CallOption) {
+	a.m.t.Helper()
+	if err := a.tries(method, opts...); err != nil {
+		a.m.t.Fatalf("%s calls %s: %v", a.name, method, err)
+	}
+}
+
+// tries makes a call and says how it ended.
+func (a *caller) tries(method string, opts ...rpcclient.CallOption) error {
+	name, body := a.m.ledger.named(a.name, 0)
+	answer, err := a.via.CallRaw(a.m.ctx, method, body, opts...)
+	a.m.ledger.end(name, err)
+	if err == nil && !bytes.Equal(answer, body) {
+		return fmt.Errorf("it was answered %.40q", answer)
+	}
+	return err
+}
+
+// query writes the values of a query.
+func query(path string, keysAndValues ...string) string {
+	v := url.Values{}
+	for i := 0; i < len(keysAndValues); i += 2 {
+		v.Set(keysAndValues[i], keysAndValues[i+1])
+	}
+	return path + "?" + v.Encode()
+}
