@@ -43,6 +43,9 @@ func parse(text []byte) (*Document, outline, error) {
 	}
 	p := parser{text: text, outline: o, ids: make(map[string]int, len(o.items)), settings: make(map[setting]*Rule)}
 	d := p.document()
+	if len(p.problems) == 0 {
+		p.problems = d.beyondServers()
+	}
 	if len(p.problems) > 0 {
 		return nil, o, invalid(p.problems)
 	}
