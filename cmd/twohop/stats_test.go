@@ -139,7 +139,10 @@ func TestKeysChangeWhatIsShown(t *testing.T) {
 	if !s.key('n') || s.key('>') {
 		t.Error("n and then >")
 	}
-	for _, shown := range []bool{false, true} { // rates need two readings
+	for i, shown := range []bool{false, true, false, true} { // rates need two readings, and none of before
+		if i == 2 && !(s.key('c') && s.key('n')) {
+			t.Error("c and then n")
+		}
 		if p, err := s.read(); err != nil || (p != nil) != shown {
 			t.Errorf("%v, %v", p, err)
 		}

@@ -77,14 +77,15 @@ type watched struct {
 	keys      chan byte
 	out, errs bytes.Buffer
 	ended     chan error
+	readings  int // until it has ended, its own
 }
 
 func watch(ctx context.Context, edit func(*top), readings ...error) *watched {
 	w := &watched{ticks: make(chan time.Time), keys: make(chan byte), ended: make(chan error, 1)}
-	n := 0
 	var before *adminclient.Loads
 	w.top = &top{out: &w.out, errors: &w.errs, keys: w.keys, source: reads(func() (page, error) {
-		n++
+		w.readings++
+		n := w.readings
 		if n <= len(readings) && readings[n-1] != nil {
 			return nil, readings[n-1]
 		}
@@ -140,10 +141,13 @@ func TestTopEnds(t *testing.T) {
 	live.keys <- 'x'
 	live.ticks <- time.Time{}
 	live.ticks <- time.Time{}
-	live.keys <- 'm' // is read for at once
+	live.keys <- 'm' // is read for at once; x was not
 	live.keys <- 'q'
 	if err := <-live.ended; err != nil {
 		t.Errorf("q: %v", err)
+	}
+	if live.readings != 4 {
+		t.Errorf("%d readings", live.readings)
 	}
 	text := live.out.String()
 	if !strings.HasPrefix(text, enterScreen) || !strings.HasSuffix(text, leaveScreen) || !strings.Contains(text, "no node answers") ||
