@@ -58,11 +58,15 @@ func (p *statsPage) print(w io.Writer) error {
 		}
 		cells = append(cells, row)
 	}
-	if err := output.Table(w, heads, cells); err != nil {
+	if len(cells) == 0 {
+		if _, err := fmt.Fprintln(w, "nothing was counted"); err != nil {
+			return err
+		}
+	} else if err := output.Table(w, heads, cells); err != nil {
 		return err
 	}
 	for _, n := range p.Nodes {
-		if n.Error != "" {
+		if n.Error != "" && !past { // of the past it stands on stderr
 			if _, err := fmt.Fprintf(w, "\n%s was not heard: %s\n", output.Line(n.Node), output.Line(n.Error)); err != nil {
 				return err
 			}

@@ -58,9 +58,18 @@ func TestTopShowsThePast(t *testing.T) {
 	if got := f.questions("/v1/stats")[0].query.Encode(); got != "by=method&from=2026-11-20T10%3A00%3A00Z&limit=1000&scope=mesh&sort=name&step=10m&to=1h" {
 		t.Errorf("asked %s", got)
 	}
+	if strings.Contains(out, "late") {
+		t.Errorf("who was not heard stands there twice: %s", out)
+	}
 	if _, out, _ := f.run("", "top", "--from", "2h", "--by", "caller"); !strings.Contains(out, "by caller, sorted by rate") || strings.Contains(out, "TIME") {
 		t.Errorf("%s", out)
 	}
+}
+
+func TestTopShowsThatThereIsNothing(t *testing.T) {
+	f := newFakeNode(t, map[string]string{"/v1/stats": `{"node":"a","total":0,"from":"2026-11-20T10:00:00Z","rows":[],"nodes":[{"node":"a"}]}`})
+	_, out, _ := f.run("", "top", "--from", "2026-11-20T10:00:00Z")
+	wantLines(t, out, "2026-11-20 10:00:00 UTC to now as node a (all 1 node) hears it: by method, sorted by rate, 0 lines", "nothing was counted")
 }
 
 func TestTopShowsCallers(t *testing.T) {

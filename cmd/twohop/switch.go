@@ -124,8 +124,8 @@ func onCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "on [MODULE.METHOD | MODULE]",
 		Short: "Take a switch away again, at every node",
-		Long: `Takes away what ` + "`twohop off`" + ` has switched off, with exactly the same names: what is off for one caller goes on again with
-that --caller. If there is no such switch, those that there are are listed. --id takes away one rule by its id.`,
+		Long: `Takes away a switch that ` + "`twohop off`" + ` has made, with exactly the same names: what is off for one caller goes on again with
+that --caller. If there is no such switch, all others are listed. --id takes away one rule by its id.`,
 		Example: `  twohop on fishtrade.SendRocket
   twohop on fishtrade.SendRocket --caller web --reason 'ticket 4711 is done' --yes`,
 		Args:              atMostOneTarget,
