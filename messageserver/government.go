@@ -163,6 +163,12 @@ func (g *government) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	_ = g.rules.Load(ctx) // it is a trouble, and Run tries again
+	if at := g.rules.Standing(); at.Rules == 0 {
+		g.server.opts.Log.Info("no rules: every module may call every method that is not for operators", "version", markText(at.Mark))
+	}
+	if g.store == nil {
+		g.server.opts.Log.Warn("nothing keeps the rules of this mesh, so they cannot change: name its keeper, or a Redis")
+	}
 }
 
 // countsEvery is how often instances are asked what their handlers have done.

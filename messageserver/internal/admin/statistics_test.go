@@ -176,7 +176,7 @@ func TestMetricsOfRules(t *testing.T) {
 		"twohop_rules_version 1", "twohop_rules_epoch 1", `twohop_rules_info{hash="` + a.governed.rules.Standing().Hash + `"} 1`, "twohop_rules_count 602",
 		`twohop_rule_refused_total{rule="other"} 2`, `twohop_rule_refused_total{rule="r1"} 1`, `twohop_rule_shadowed_total{rule="tried"} 1`,
 		`twohop_rules_servers{enforcing="yes"} 2`, `twohop_rules_servers{enforcing="no"} 1`,
-		`twohop_method_calls_total{class="success",method="Charge",module="pay"} 3`,
+		`twohop_method_calls_total{class="SUCCESS",method="Charge",module="pay"} 3`,
 	} {
 		if !strings.Contains(metrics, "\n"+want+"\n") {
 			t.Errorf("there is no %s", want)

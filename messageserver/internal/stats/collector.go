@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/twohop/twohop/proto/wire"
 )
 
 // What metrics show by name; all others are Other.
@@ -117,7 +119,7 @@ func (b *Books) measure(c *collector) (all []prometheus.Metric) {
 // method returns the metrics of one method.
 func (c *collector) method(module, method string, m *methodSum) (all []prometheus.Metric) {
 	for class, n := range m.codes.classes() {
-		all = append(all, prometheus.MustNewConstMetric(c.calls, prometheus.CounterValue, float64(n), module, method, classNames[class]))
+		all = append(all, prometheus.MustNewConstMetric(c.calls, prometheus.CounterValue, float64(n), module, method, wire.Class(class).String()))
 	}
 	buckets := make(map[float64]uint64, len(shownBounds))
 	next, below := 0, uint64(0)

@@ -30,14 +30,14 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	for series, value := range map[string]float64{
-		"twohop_method_calls_total pay Charge executed":        0,
-		"twohop_method_calls_total _other _other executed":     0,
-		"twohop_method_calls_total pay Charge not_executed":    0,
-		"twohop_method_calls_total _other _other not_executed": 1,
-		"twohop_method_calls_total pay Charge success":         4,
-		"twohop_method_calls_total _other _other success":      0,
-		"twohop_method_calls_total pay Charge unknown":         1,
-		"twohop_method_calls_total _other _other unknown":      0,
+		"twohop_method_calls_total pay Charge EXECUTED":        0,
+		"twohop_method_calls_total _other _other EXECUTED":     0,
+		"twohop_method_calls_total pay Charge NOT_EXECUTED":    0,
+		"twohop_method_calls_total _other _other NOT_EXECUTED": 1,
+		"twohop_method_calls_total pay Charge SUCCESS":         4,
+		"twohop_method_calls_total _other _other SUCCESS":      0,
+		"twohop_method_calls_total pay Charge UNKNOWN":         1,
+		"twohop_method_calls_total _other _other UNKNOWN":      0,
 		"twohop_method_in_flight pay Charge":                   1,
 		"twohop_method_in_flight _other _other":                0,
 		"twohop_caller_calls_total _other":                     0,
