@@ -122,7 +122,7 @@ func (r *Rules) Rollback(ctx context.Context, to governance.Mark, author, reason
 	}
 	old, err := r.EntryAt(ctx, to)
 	if err != nil {
-		return Applied{}, err
+		return Applied{}, notChanged(err)
 	}
 	return r.change(ctx, change{
 		action: ActionRollback, author: author, reason: reason,
@@ -206,12 +206,20 @@ func (r *Rules) base(ctx context.Context) (Entry, error) {
 		}
 	}
 	if err != nil {
-		return Entry{}, fmt.Errorf("rulestore: nothing was changed: the store of rules is not there: %w", err)
+		return Entry{}, notChanged(err)
 	}
 	if isZero(base.Mark) {
 		base.Text = []byte(empty)
 	}
 	return base, nil
+}
+
+// notChanged says of an error of the store what it means for a change.
+func notChanged(err error) error {
+	if errors.Is(err, ErrNoEntry) || errors.Is(err, errNoStore) {
+		return err
+	}
+	return fmt.Errorf("rulestore: nothing was changed: the store of rules is not there: %w", err)
 }
 
 func (r *Rules) changeFrom(ctx context.Context, c change, base Entry) (Applied, error) {
