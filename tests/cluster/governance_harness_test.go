@@ -186,8 +186,14 @@ func (o *operator) change(method, path string, body any, headers ...string) (c c
 // puts replaces the rules, and wants them in force everywhere.
 func (o *operator) puts(rules ...string) changed {
 	o.g.t.Helper()
-	c, status := o.change(http.MethodPut, "/v1/rules", document(rules...), "If-Match", "*", "X-Reason", "a story", "X-Author", o.name)
+	c, status := o.put("*", rules...)
 	return o.wantMade(c, status)
+}
+
+// put replaces the rules of a version, and returns what became of it.
+func (o *operator) put(match string, rules ...string) (c changed, status int) {
+	o.g.t.Helper()
+	return o.change(http.MethodPut, "/v1/rules", document(rules...), "If-Match", match, "X-Reason", "a story", "X-Author", o.name)
 }
 
 // document is the text of rules, a line each.

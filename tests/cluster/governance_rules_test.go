@@ -111,7 +111,7 @@ func twoOperatorsAtOnce(t *testing.T, g *governed) {
 	g.operatorAt("kim", "a").puts()
 	rules := []string{}
 	for round := range 20 {
-		base := `"` + operators[0].rules().Mark.String() + `"`
+		base := etag(operators[0].rules().Mark)
 		g.within(soon, "both have the same rules", func() bool { return operators[0].rules().Mark == operators[1].rules().Mark })
 		var did [2]changed
 		var status [2]int
@@ -119,8 +119,7 @@ func twoOperatorsAtOnce(t *testing.T, g *governed) {
 		name := func(i int) string { return operators[i].name + "-" + strconv.Itoa(round) }
 		for i, o := range operators {
 			going.Go(func() {
-				text := document(append(rules[:len(rules):len(rules)], "id: "+name(i)+", module: pay, off: {}")...)
-				did[i], status[i] = o.change(http.MethodPut, "/v1/rules", text, "If-Match", base, "X-Reason", "a story", "X-Author", o.name)
+				did[i], status[i] = o.put(base, append(rules[:len(rules):len(rules)], "id: "+name(i)+", module: pay, off: {}")...)
 			})
 		}
 		going.Wait()
@@ -142,8 +141,7 @@ func twoOperatorsAtOnce(t *testing.T, g *governed) {
 		if round%2 == 1 {
 			continue // the one that was refused gives up
 		}
-		c, again := operators[lost].change(http.MethodPut, "/v1/rules", document(append(rules, "id: "+name(lost)+", module: pay, off: {}")...),
-			"If-Match", `"`+refused.Has.Mark.String()+`"`, "X-Reason", "a story", "X-Author", operators[lost].name)
+		c, again := operators[lost].put(etag(refused.Has.Mark), append(rules, "id: "+name(lost)+", module: pay, off: {}")...)
 		if again != http.StatusOK {
 			t.Fatalf("round %d: %s from the newest version: %d %+v", round, operators[lost].name, again, c)
 		}
@@ -161,6 +159,8 @@ func twoOperatorsAtOnce(t *testing.T, g *governed) {
 		}
 	}
 }
+
+func etag(m mark) string { return `"` + m.String() + `"` }
 
 // What is too large, and what would grow without bounds, is refused whole and at once.
 func hugeDocumentsAreRefused(t *testing.T, g *governed) {

@@ -18,8 +18,18 @@ func TestOperatorsGovern(t *testing.T) {
 		"one caller above its quota":     oneCallerFarAboveItsQuota,
 		"a paced limit delays":           aPacedLimitDelays,
 		"shadow refuses nothing":         shadowRefusesNothing,
+		"a node that was away":           aNodeThatWasAwayHasTheRules,
+		"the keeper is away":             theKeeperIsAway,
+		"statistics add up":              statisticsAddUp,
+		"a rule cuts times":              aRuleCutsTimes,
+		"a rule chooses the balancer":    aRuleChoosesTheBalancer,
+		"a rule caps attempts":           aRuleCapsAttempts,
+		"a rule says what is late":       aRuleSaysWhatIsLate,
 	}
-	var all []func()
+	all := []func(){
+		func() { t.Run("redis keeps the rules", redisKeepsTheRules) },
+		func() { t.Run("a file of rules is damaged", aFileOfRulesIsDamaged) },
+	}
 	for name, tell := range stories {
 		all = append(all, func() { t.Run(name, func(t *testing.T) { onEachGoverned(t, abc, tell) }) })
 	}

@@ -216,10 +216,16 @@ func (m *mesh) serveAtOnly(moduleName, instance string, do rawHandler, node stri
 // launch starts an instance, and waits for nothing.
 func (m *mesh) launch(moduleName, instance string, do rawHandler, nodes ...string) *module {
 	m.t.Helper()
+	return m.launchWide(1024, moduleName, instance, do, nodes...)
+}
+
+// launchWide is launch of an instance that runs so many handlers at a time.
+func (m *mesh) launchWide(concurrency int, moduleName, instance string, do rawHandler, nodes ...string) *module {
+	m.t.Helper()
 	s := &module{c: m.cluster, name: instance, done: make(chan error, 1), conns: newCutter(m.net.dialer(instance))}
 	s.server = rpcserver.New(rpcserver.Options{
 		Module: moduleName, Instance: instance, Addresses: m.addresses(nodes), Dial: s.conns.dial,
-		Logger: slog.New(slog.DiscardHandler), DrainTimeout: 5 * time.Second, Connections: len(nodes), Concurrency: 1024,
+		Logger: slog.New(slog.DiscardHandler), DrainTimeout: 5 * time.Second, Connections: len(nodes), Concurrency: concurrency,
 	})
 	rpcserver.HandleRaw(s.server, "Do", func(ctx context.Context, r *rpcserver.Request) ([]byte, error) {
 		s.started.Add(1)
