@@ -26,7 +26,8 @@ type node struct {
 	name   string
 	phase  time.Duration // of its looks
 	demand float64
-	side   int // nodes of one side reach each other
+	batch  time.Duration // the calls of so much time come at once; 0: each by itself
+	side   int           // nodes of one side reach each other
 	holder Holder
 	asked  float64
 	rate   float64
@@ -61,6 +62,11 @@ func (m *mesh) run(d time.Duration) {
 			}
 			// Calls come by chance, at about the demand.
 			calls := n.demand * step.Seconds()
+			if n.batch > 0 {
+				if calls = 0; m.now%n.batch == 0 {
+					calls = n.demand * n.batch.Seconds()
+				}
+			}
 			came := math.Floor(calls)
 			if m.rnd.Float64() < calls-came {
 				came++
@@ -136,6 +142,29 @@ func TestASkewedDemandThatMovesGetsTheWholeLimit(t *testing.T) {
 			}
 		}
 		t.Logf("limit %v: at least %.1f %%", c.limit, 100*least)
+	}
+}
+
+// Callers that work in steps, or pause to collect garbage, send their calls in batches. A gap between two is no shift.
+func TestCallsInBatchesGetTheWholeLimit(t *testing.T) {
+	for _, batch := range []time.Duration{10 * ms, 20 * ms, 50 * ms, 100 * ms} {
+		for _, pattern := range [][]float64{{100, 0, 0}, {80, 15, 5}, {34, 33, 33}} {
+			for seed := range uint64(5) {
+				m := newMesh(1000, 200, 3, seed)
+				for i, n := range m.nodes {
+					n.demand, n.batch = pattern[i]*30, batch
+				}
+				m.run(2 * time.Second)
+				m.admitted = 0
+				m.run(10 * time.Second)
+				if got := m.admitted / (10 * m.limit); got < 0.95 || got > 1.03 {
+					t.Errorf("batches of %v, demand %v, seed %d: %.1f %% of the limit passed, want 95 to 103", batch, pattern, seed, 100*got)
+				}
+				if m.most > m.limit*(1+1e-9) {
+					t.Errorf("batches of %v, demand %v, seed %d: rates of %v at once", batch, pattern, seed, m.most)
+				}
+			}
+		}
 	}
 }
 
