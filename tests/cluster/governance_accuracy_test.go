@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,7 +26,11 @@ type skew struct {
 	name  string
 	nodes []string
 	share func(second int) []float64 // of each node, in the seconds since the beginning
+	every time.Duration              // calls come in batches of so much time
 }
+
+// evenly has calls come each by itself, as far as a busy machine allows.
+const evenly = 2 * time.Millisecond
 
 func fixed(shares ...float64) func(int) []float64 { return func(int) []float64 { return shares } }
 
@@ -45,14 +50,15 @@ func TestALimitOfTheMeshIsAccurate(t *testing.T) {
 	}
 	for _, together := range [][]skew{
 		{
-			{"one node", []string{"a"}, fixed(1)},
-			{"two nodes, one has it all", []string{"a", "b"}, fixed(0, 1)},
-			{"two nodes, it moves", []string{"a", "b"}, moving(2)},
+			{"one node", []string{"a"}, fixed(1), evenly},
+			{"two nodes, one has it all", []string{"a", "b"}, fixed(0, 1), evenly},
+			{"two nodes, in batches", []string{"a", "b"}, fixed(0, 1), 20 * time.Millisecond},
+			{"two nodes, it moves", []string{"a", "b"}, moving(2), evenly},
 		},
 		{
-			{"three nodes, one has it all", abc, fixed(0, 1, 0)},
-			{"three nodes, 80:15:5", abc, fixed(0.05, 0.8, 0.15)},
-			{"three nodes, it moves", abc, moving(3)},
+			{"three nodes, one has it all", abc, fixed(0, 1, 0), evenly},
+			{"three nodes, 80:15:5", abc, fixed(0.05, 0.8, 0.15), evenly},
+			{"three nodes, it moves", abc, moving(3), evenly},
 		},
 	} {
 		var all []func()
@@ -71,13 +77,13 @@ type crossing struct {
 }
 
 // cross limits pay, and begins to offer calls at each node, of its own instance.
-func (g *governed) cross(rates ...float64) *crossing {
+func (g *governed) cross(every time.Duration, rates ...float64) *crossing {
 	x := &crossing{g: g}
 	for i, h := range g.running() {
 		x.modules = append(x.modules, g.serveAt("pay", "pay-"+h.name, echo, h.name))
 		web := g.clientAt("web", h.name)
 		web.wantOK("pay.Do", rpcclient.Instance("pay-"+h.name))
-		x.loads = append(x.loads, web.load(int64(rates[i]), "pay.Do", rpcclient.Instance("pay-"+h.name)))
+		x.loads = append(x.loads, web.loadInBatches(every, int64(rates[i]), "pay.Do", rpcclient.Instance("pay-"+h.name)))
 	}
 	g.operatorAt("kim", "a").puts(fmt.Sprintf("id: limit, module: pay, rate: {per_second: %v}", meshLimit))
 	return x
@@ -110,16 +116,13 @@ func (x *crossing) end() {
 func isAccurate(t *testing.T, g *governed, s skew) {
 	const offer = 3 * meshLimit
 	rates := func(second int) []float64 {
-		shares := s.share(second)
-		for i := range shares {
-			shares[i] *= offer
+		all := slices.Clone(s.share(second))
+		for i := range all {
+			all[i] *= offer
 		}
-		return shares
+		return all
 	}
-	s.share = func(share func(int) []float64) func(int) []float64 {
-		return func(second int) []float64 { return append([]float64(nil), share(second)...) }
-	}(s.share)
-	x := g.cross(rates(0)...)
+	x := g.cross(s.every, rates(0)...)
 	g.lasts(warmUp)
 
 	began, before, offered := time.Now(), x.admitted(), x.offered()
@@ -162,7 +165,7 @@ func TestALimitOfTheMeshInASplit(t *testing.T) {
 		t.Skip("measures for some seconds")
 	}
 	g := govern(t, true, abc...)
-	x := g.cross(1500, 1500, 1500)
+	x := g.cross(evenly, 1500, 1500, 1500)
 	g.lasts(warmUp)
 
 	began, before := time.Now(), x.admitted()

@@ -15,7 +15,8 @@ type load struct {
 	a       *caller
 	method  string
 	opts    []rpcclient.CallOption
-	rate    atomic.Int64 // calls per second
+	every   time.Duration // calls come in batches of so much time
+	rate    atomic.Int64  // calls per second
 	stop    chan struct{}
 	stopped sync.WaitGroup
 
@@ -26,9 +27,14 @@ type load struct {
 	failed                      atomic.Pointer[rpcclient.Error]
 }
 
-// load begins to offer calls.
+// load begins to offer calls, as evenly as the machine lets it.
 func (a *caller) load(rate int64, method string, opts ...rpcclient.CallOption) *load {
-	l := &load{a: a, method: method, opts: append([]rpcclient.CallOption{rpcclient.Timeout(long)}, opts...), stop: make(chan struct{})}
+	return a.loadInBatches(2*time.Millisecond, rate, method, opts...)
+}
+
+// loadInBatches is load of a caller that makes the calls of so much time at once.
+func (a *caller) loadInBatches(every time.Duration, rate int64, method string, opts ...rpcclient.CallOption) *load {
+	l := &load{every: every, a: a, method: method, opts: append([]rpcclient.CallOption{rpcclient.Timeout(long)}, opts...), stop: make(chan struct{})}
 	l.rate.Store(rate)
 	l.retryAfter.Store(int64(time.Hour))
 	l.stopped.Go(l.offer)
@@ -36,10 +42,9 @@ func (a *caller) load(rate int64, method string, opts ...rpcclient.CallOption) *
 	return l
 }
 
-// offer makes as many calls as the rate says, a batch every few ms.
+// offer makes as many calls as the rate says.
 func (l *load) offer() {
-	const every = 2 * time.Millisecond
-	ticker := time.NewTicker(every)
+	ticker := time.NewTicker(l.every)
 	defer ticker.Stop()
 	var owed float64
 	var under []*rpcclient.Pending
@@ -53,7 +58,7 @@ func (l *load) offer() {
 		case now := <-ticker.C:
 			// What a busy machine did not let it make is not made up for: it would be a burst.
 			rate := float64(l.rate.Load())
-			owed = min(owed+rate*now.Sub(before).Seconds(), 1+rate*(25*every).Seconds())
+			owed = min(owed+rate*now.Sub(before).Seconds(), 1+rate*max(2*l.every, 50*time.Millisecond).Seconds())
 			before = now
 		}
 		rest := under[:0]
