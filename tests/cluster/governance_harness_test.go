@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -219,9 +221,7 @@ func (o *operator) turns(action string, fields map[string]any) changed {
 func (o *operator) turn(action string, fields map[string]any) (c changed, status int) {
 	o.g.t.Helper()
 	body := map[string]any{"action": action, "reason": "a story", "author": o.name}
-	for key, value := range fields {
-		body[key] = value
-	}
+	maps.Copy(body, fields)
 	return o.change(http.MethodPost, "/v1/switches", body)
 }
 
@@ -236,19 +236,21 @@ func (o *operator) wantMade(c changed, status int) changed {
 		t.Fatalf("a change by %s at %s: %d, %+v", o.name, o.node, status, c)
 	}
 	var heard []string
-	slowest := 0.0
+	var slowest time.Duration
 	for _, n := range c.Nodes {
 		heard = append(heard, n.Node)
-		if n.InForceMS == nil || *n.InForceMS > float64(soon.Milliseconds()) {
-			t.Errorf("the change is in force at node %s after %v ms, want it within %v", n.Node, n.InForceMS, soon)
+		if took := asDuration(n.InForceMS); took > soon {
+			t.Errorf("the change is in force at node %s after %v, want it within %v", n.Node, took, soon)
+		} else {
+			slowest = max(slowest, took)
 		}
-		if n.Enforcing != n.Servers || n.Servers > 0 && (n.SDKMS == nil || *n.SDKMS > float64(soon.Milliseconds())) {
-			t.Errorf("at node %s %d of %d servers enforce the change after %v ms, want all within %v", n.Node, n.Enforcing, n.Servers, n.SDKMS, soon)
+		if n.Enforcing != n.Servers {
+			t.Errorf("at node %s %d of %d servers enforce the change", n.Node, n.Enforcing, n.Servers)
 		}
-		for _, ms := range []*float64{n.InForceMS, n.SDKMS} {
-			if ms != nil {
-				slowest = max(slowest, *ms)
-			}
+		if took := asDuration(n.SDKMS); n.Servers > 0 && took > soon {
+			t.Errorf("the servers at node %s enforce the change after %v, want it within %v", n.Node, took, soon)
+		} else if n.Servers > 0 {
+			slowest = max(slowest, took)
 		}
 	}
 	slices.Sort(heard)
@@ -259,8 +261,16 @@ func (o *operator) wantMade(c changed, status int) changed {
 	if !slices.Equal(heard, run) {
 		t.Errorf("the change by %s tells of the nodes %v, want %v", o.name, heard, run)
 	}
-	t.Logf("%s: version %v is in force everywhere after %.0f ms", o.node, c.Mark, slowest)
+	t.Logf("%s: version %v is in force everywhere after %v", o.node, c.Mark, slowest)
 	return c
+}
+
+// asDuration reads milliseconds that are missing where something has not come about.
+func asDuration(ms *float64) time.Duration {
+	if ms == nil {
+		return math.MaxInt64
+	}
+	return time.Duration(*ms * float64(time.Millisecond)).Round(time.Millisecond)
 }
 
 // ruleState is what a rule has done at a node.

@@ -113,9 +113,9 @@ func oneCallerFarAboveItsQuota(t *testing.T, g *governed) {
 	g.serveAt("pay", "pay-1", echo, "a", "b")
 	kim := g.operatorAt("kim", "a")
 	made := kim.puts("id: quota, module: pay, rate: {per_second: 20, burst: 20, each: caller}")
-	quiet := map[string]*load{}
+	var quiet []*stream // each at a quarter of its quota
 	for name, node := range map[string]string{"app": "a", "shop": "b", "desk": "c"} {
-		quiet[name] = g.clientAt(name, node).load(5, "pay.Do")
+		quiet = append(quiet, g.clientAt(name, node).streamEvery(200*time.Millisecond, 1, "pay.Do", 0))
 	}
 	began := time.Now()
 	noisy := g.clientAt("web", "b").load(2000, "pay.Do")
@@ -124,16 +124,12 @@ func oneCallerFarAboveItsQuota(t *testing.T, g *governed) {
 	if !strings.Contains(found.Text, "refused") {
 		t.Errorf("the alarm says %q", found.Text)
 	}
-	for name, l := range quiet {
-		g.within(healed, name+" makes 15 calls", func() bool { return l.ok.Load() >= 15 })
-	}
+	g.wantFlow(10, quiet...)
 	noisy.end()
 	took := time.Since(began)
-	for name, l := range quiet {
-		l.end()
-		if l.limited.Load()+l.other.Load() > 0 {
-			t.Errorf("%s: %d calls are refused, %d fail (%v), of %d; want none: web is above its quota, and nobody else",
-				name, l.limited.Load(), l.other.Load(), l.failed.Load(), l.offered.Load())
+	for _, l := range quiet {
+		if y := l.ends(); y.ok != y.total {
+			t.Errorf("%s: %v: want all to succeed: web is above its quota, and nobody else", l.caller.name, y)
 		}
 	}
 	if most := 20*took.Seconds()*1.1 + 20; float64(noisy.ok.Load()) > most || noisy.ok.Load() == 0 || noisy.other.Load() > 0 {

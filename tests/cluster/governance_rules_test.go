@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -119,7 +120,7 @@ func twoOperatorsAtOnce(t *testing.T, g *governed) {
 		name := func(i int) string { return operators[i].name + "-" + strconv.Itoa(round) }
 		for i, o := range operators {
 			going.Go(func() {
-				did[i], status[i] = o.put(base, append(rules[:len(rules):len(rules)], "id: "+name(i)+", module: pay, off: {}")...)
+				did[i], status[i] = o.put(base, append(slices.Clip(rules), "id: "+name(i)+", module: pay, off: {}")...)
 			})
 		}
 		going.Wait()

@@ -230,6 +230,7 @@ type stream struct {
 	caller  *caller
 	method  string
 	size    int
+	pause   time.Duration // between two calls: it leaves the machine to the others
 	opts    []rpcclient.CallOption
 	stop    chan struct{}
 	workers sync.WaitGroup
@@ -242,7 +243,12 @@ type stream struct {
 
 // stream begins calls, so many of them at a time.
 func (a *caller) stream(wide int, method string, size int, opts ...rpcclient.CallOption) *stream {
-	s := &stream{caller: a, method: method, size: size, opts: opts, stop: make(chan struct{}), tally: newTally(a.m.t)}
+	return a.streamEvery(10*time.Millisecond, wide, method, size, opts...)
+}
+
+// streamEvery is stream with a pause after each call.
+func (a *caller) streamEvery(pause time.Duration, wide int, method string, size int, opts ...rpcclient.CallOption) *stream {
+	s := &stream{caller: a, method: method, size: size, pause: pause, opts: opts, stop: make(chan struct{}), tally: newTally(a.m.t)}
 	for range wide {
 		s.workers.Go(s.work)
 	}
@@ -256,7 +262,7 @@ func (s *stream) work() {
 		select {
 		case <-s.stop:
 			return
-		case <-time.After(10 * time.Millisecond): // leaves the machine to the others
+		case <-time.After(s.pause):
 		}
 		name, body := m.ledger.named(s.caller.name, s.size)
 		s.busy.Add(1)
