@@ -120,7 +120,9 @@ func aRuleSaysWhatIsLate(t *testing.T, g *governed) {
 		return rpcclient.AsError(err), pay.started.Load() == 3
 	}
 	// A node that hears too late what became of a call calls it TIMEOUT. Whether it ran is what counts.
-	timedOut := func(e *rpcclient.Error) bool { return e != nil && (e.Code == rpcclient.CodeExpired || e.Code == rpcclient.CodeTimeout) }
+	timedOut := func(e *rpcclient.Error) bool {
+		return e != nil && (e.Code == rpcclient.CodeExpired || e.Code == rpcclient.CodeTimeout)
+	}
 	if e, ran := wait("1"); !timedOut(e) || ran {
 		t.Errorf("VOID: without a rule a late call ends with %v, ran %v, want EXPIRED", e, ran)
 	}
