@@ -62,7 +62,7 @@ func (s *Server) newTask(session *caller.Session, f *wire.Frame, h *wire.Request
 	arrived := session.Arrived()
 	t := &task{
 		session: session, callID: f.CallID, method: m, queued: arrived, oneWay: f.Flags&wire.FlagOneWay != 0,
-		late: h.Options&wire.RunLate != 0 || m.contract.GetRunLate(),
+		late: h.Stamp.Late.Runs(h.Options&wire.RunLate != 0 || m.contract.GetRunLate()),
 	}
 	if m.serial {
 		t.key = string(h.HashKey)

@@ -226,8 +226,10 @@ type RequestHeader struct {
 	Fence          uint64 `protobuf:"fixed64,1009,opt,name=fence,proto3" json:"fence,omitempty"`
 	Redelivered    bool   `protobuf:"varint,1010,opt,name=redelivered,proto3" json:"redelivered,omitempty"`
 	LeaseMs        uint32 `protobuf:"varint,1011,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Appended where a rule has decided it.
+	Late          uint32 `protobuf:"varint,1012,opt,name=late,proto3" json:"late,omitempty"` // what becomes of the call when its budget is spent, whatever options and contract say: 1 discard, 2 run
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RequestHeader) Reset() {
@@ -452,6 +454,13 @@ func (x *RequestHeader) GetRedelivered() bool {
 func (x *RequestHeader) GetLeaseMs() uint32 {
 	if x != nil {
 		return x.LeaseMs
+	}
+	return 0
+}
+
+func (x *RequestHeader) GetLate() uint32 {
+	if x != nil {
+		return x.Late
 	}
 	return 0
 }
@@ -879,7 +888,7 @@ var File_header_proto protoreflect.FileDescriptor
 
 const file_header_proto_rawDesc = "" +
 	"\n" +
-	"\fheader.proto\x12\ttwohop.v1\"\xc1\a\n" +
+	"\fheader.proto\x12\ttwohop.v1\"\xd6\a\n" +
 	"\rRequestHeader\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x14\n" +
@@ -913,7 +922,8 @@ const file_header_proto_rawDesc = "" +
 	"\x0fmessage_attempt\x18\xf0\a \x01(\rR\x0emessageAttempt\x12\x15\n" +
 	"\x05fence\x18\xf1\a \x01(\x06R\x05fence\x12!\n" +
 	"\vredelivered\x18\xf2\a \x01(\bR\vredelivered\x12\x1a\n" +
-	"\blease_ms\x18\xf3\a \x01(\rR\aleaseMs\"2\n" +
+	"\blease_ms\x18\xf3\a \x01(\rR\aleaseMs\x12\x13\n" +
+	"\x04late\x18\xf4\a \x01(\rR\x04late\"2\n" +
 	"\bMetadata\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\"j\n" +

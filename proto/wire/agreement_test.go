@@ -123,7 +123,7 @@ func anyField(t *rapid.T, numbers []int) header {
 		return rapid.SliceOfN(rapid.Byte(), 0, 12).Draw(t, "inside")
 	}
 	natural := map[protowire.Number]string{5: "varint", 7: "varint", 9: "varint", 10: "varint", 11: "varint", 12: "varint", 15: "message", 16: "message",
-		1003: "fixed64", 1004: "fixed64", 1006: "fixed64", 1007: "fixed64", 1008: "varint", 1009: "fixed64", 1010: "varint", 1011: "varint"}
+		1003: "fixed64", 1004: "fixed64", 1006: "fixed64", 1007: "fixed64", 1008: "varint", 1009: "fixed64", 1010: "varint", 1011: "varint", 1012: "varint"}
 	form := natural[num]
 	if form == "" {
 		form = "text"
@@ -155,7 +155,7 @@ func TestWalkAgreesWithTheGeneratedType(t *testing.T) {
 		by := rapid.SampledFrom([]wire.Writer{wire.ByModule, wire.ByNode}).Draw(t, "by")
 		numbers := []int{3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 16, 16, 17, 31, 32, 999}
 		if by == wire.ByNode || rapid.IntRange(0, 9).Draw(t, "forge") == 0 {
-			numbers = append(numbers, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1031, 1032, int(protowire.MaxValidNumber))
+			numbers = append(numbers, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1031, 1032, int(protowire.MaxValidNumber))
 		}
 		h := call()
 		for range rapid.IntRange(0, 6).Draw(t, "fields") {

@@ -76,7 +76,7 @@ func asMessage(r *wire.Request, h []byte) *pb.RequestHeader {
 		InvokerModule: string(r.Stamp.InvokerModule), InvokerInstance: string(r.Stamp.InvokerInstance),
 		InvokerIp: string(r.Stamp.InvokerIP), InvokerSession: r.Stamp.InvokerSession, InvokerCall: r.Stamp.InvokerCall,
 		IngressNode: string(r.Stamp.IngressNode), ReceivedAt: r.Stamp.ReceivedAt, Target: r.Stamp.Target,
-		MessageAttempt: r.Stamp.MessageAttempt, Fence: r.Stamp.Fence, Redelivered: r.Stamp.Redelivered, LeaseMs: r.Stamp.LeaseMS,
+		MessageAttempt: r.Stamp.MessageAttempt, Fence: r.Stamp.Fence, Redelivered: r.Stamp.Redelivered, LeaseMs: r.Stamp.LeaseMS, Late: uint32(r.Stamp.Late),
 	}
 	if r.Digest != nil {
 		var d wire.Digest

@@ -98,7 +98,7 @@ func requestType(num protowire.Number) (typ protowire.Type, known bool) {
 		fieldInvokerModule, fieldInvokerInstance, fieldInvokerIP, fieldIngressNode:
 		return protowire.BytesType, true
 	case fieldBalance, fieldOptions, fieldMaxAttempts, fieldDelayMS, fieldValidForMS, fieldFirstAttemptAgeMS,
-		fieldMessageAttempt, fieldRedelivered, fieldLeaseMS:
+		fieldMessageAttempt, fieldRedelivered, fieldLeaseMS, fieldLate:
 		return protowire.VarintType, true
 	case fieldInvokerSession, fieldInvokerCall, fieldReceivedAt, fieldTarget, fieldFence:
 		return protowire.Fixed64Type, true

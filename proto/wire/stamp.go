@@ -17,6 +17,7 @@ type Stamp struct {
 	Fence                                     uint64
 	Redelivered                               bool
 	LeaseMS                                   uint32
+	Late                                      Late // of a rule
 }
 
 // Field numbers of the nodes' part of pb.RequestHeader.
@@ -33,6 +34,7 @@ const (
 	fieldFence           = 1009
 	fieldRedelivered     = 1010
 	fieldLeaseMS         = 1011
+	fieldLate            = 1012
 )
 
 // set stores one field of a node's.
@@ -66,13 +68,18 @@ func (s *Stamp) set(f *field) error {
 		s.Redelivered = f.n != 0
 	case fieldLeaseMS:
 		s.LeaseMS = uint32(f.n)
+	case fieldLate:
+		if f.n != uint64(LateDiscard) && f.n != uint64(LateRun) {
+			return badRequest("header: late is %d, must be %d or %d", f.n, LateDiscard, LateRun)
+		}
+		s.Late = Late(f.n)
 	}
 	return nil
 }
 
 // AppendInvoker appends the part of the ingress node's stamp that is the same for all calls of a session: a node
 // makes it once per session. All fields are written, also when empty. The order of a stamp is AppendInvoker, for a
-// delivery AppendDelivery, and last AppendCallStamp.
+// delivery AppendDelivery, AppendLate, and last AppendCallStamp.
 func AppendInvoker(dst []byte, module, instance, ip, ingressNode string, session uint64) []byte {
 	dst = appendString(dst, fieldInvokerModule, module)
 	dst = appendString(dst, fieldInvokerInstance, instance)
@@ -89,6 +96,35 @@ func AppendDelivery(dst []byte, attempt uint32, fence uint64, redelivered bool, 
 	dst = appendFixed(dst, fieldFence, fence)
 	dst = appendVarint(dst, fieldRedelivered, protowire.EncodeBool(redelivered))
 	return appendVarint(dst, fieldLeaseMS, uint64(leaseMS))
+}
+
+// Late is what a rule has decided about a call whose budget is spent.
+type Late uint8
+
+// What it may be.
+const (
+	LateUnset   Late = 0 // no rule has decided
+	LateDiscard Late = 1
+	LateRun     Late = 2
+)
+
+// Runs reports whether a call is run although its budget is spent, where without a rule it would be otherwise.
+func (l Late) Runs(otherwise bool) bool {
+	switch l {
+	case LateDiscard:
+		return false
+	case LateRun:
+		return true
+	}
+	return otherwise
+}
+
+// AppendLate appends what a rule has decided, if one has. AppendCallStamp comes after it.
+func AppendLate(dst []byte, l Late) []byte {
+	if l == LateUnset {
+		return dst
+	}
+	return appendVarint(dst, fieldLate, uint64(l))
 }
 
 // AppendCallStamp appends the part of the stamp that belongs to one call. Its last 8 bytes are the target, which

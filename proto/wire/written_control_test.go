@@ -74,7 +74,7 @@ func messageVectors(t *testing.T) (all []messageVector) {
 		MaxAttempts: 3, DelayMs: 10, ValidForMs: 20, FirstAttemptAgeMs: 30, UserData: []byte{1}, ContentType: "application/json", Digest: digest,
 		Metadata:      []*pb.Metadata{{Key: "traceparent", Value: "00-00"}, {Key: "k", Value: "é"}},
 		InvokerModule: "web", InvokerInstance: "web-3", InvokerIp: "2001:db8::1", InvokerSession: 1 << 62, InvokerCall: math.MaxUint64, IngressNode: "n1",
-		ReceivedAt: 1700000000000000, Target: 77, MessageAttempt: 2, Fence: 8, Redelivered: true, LeaseMs: 30000,
+		ReceivedAt: 1700000000000000, Target: 77, MessageAttempt: 2, Fence: 8, Redelivered: true, LeaseMs: 30000, Late: 2,
 	})
 	add(17, wire.Frame{CallID: 9, Status: 96}, &pb.ResponseHeader{
 		AppCode: "E42", Message: "no", ContentType: "text/plain", RetryAfterMs: 5, Details: []*pb.Metadata{{Key: "k", Value: "v"}}, Permanent: true,

@@ -247,7 +247,9 @@ func requestVectors(t *testing.T) (all []requestVector) {
 	add("node", "OK", "stamp with an empty instance", stamped)
 	add("node", "OK", "stamp of a delivery", header(wire.AppendCallStamp(wire.AppendDelivery(wire.AppendInvoker(call(),
 		long(127), long(127), "2001:db8::1", long(127), math.MaxUint64), math.MaxUint32, math.MaxUint64, true, math.MaxUint32), 0, 0, 0)))
-	add("node", "OK", "stamp and a field of a later version", stamped.text(1012, "x"))
+	add("node", "OK", "stamp and a field of a later version", stamped.text(1031, "x"))
+	add("node", "OK", "stamp of a call that a rule lets run late", header(wire.AppendCallStamp(wire.AppendLate(wire.AppendInvoker(call(), "web", "", "unix", "n1", 1), wire.LateRun), 2, 3, 4)))
+	add("node", "BAD_REQUEST", "stamp with a late that is none", call().varint(1012, 3))
 	add("node", "BAD_REQUEST", "two stamps", append(stamped, wire.AppendInvoker(nil, "admin", "", "unix", "n1", 1)...))
 	add("node", "BAD_REQUEST", "stamp with a broken name", call().text(1000, "a b"))
 	add("node", "BAD_REQUEST", "stamp with a wrong wire type", call().varint(1007, 1))

@@ -86,6 +86,7 @@ func (r *Router) openAccount(now time.Duration, c *Caller, q *wire.Request) *acc
 	if a := b.all[key]; a != nil {
 		return a
 	}
+	free := key.method[0] == '_'
 	if len(b.all) >= maxAccounts && now-b.looked >= forgetEvery {
 		b.looked = now
 		b.forgetLocked(r.table.Load())
@@ -94,14 +95,18 @@ func (r *Router) openAccount(now time.Duration, c *Caller, q *wire.Request) *acc
 		if b.other == nil {
 			b.other = &account{meter: r.opts.Meters.Meter(governance.Subject{Caller: c.Module}), budget: new(retry.Budget), shared: true}
 		}
-		return &account{subject: subject, meter: b.other.meter, budget: b.other.budget, shared: true}
+		a := &account{subject: subject, meter: b.other.meter, budget: b.other.budget, shared: true, free: free}
+		if free {
+			a.meter = unmetered{}
+		}
+		return a
 	}
 	budget := b.budgets[key.module]
 	if budget == nil {
 		budget = new(retry.Budget)
 		b.budgets[key.module] = budget
 	}
-	a := &account{subject: subject, budget: budget, free: key.method[0] == '_'}
+	a := &account{subject: subject, budget: budget, free: free}
 	if a.meter = governance.Meter(unmetered{}); !a.free {
 		a.meter = r.opts.Meters.Meter(subject)
 	}

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -62,7 +63,11 @@ func (r *Router) admit(b *Batch, c *Call) governance.Verdict {
 // state writes down the facts that policies look at. Its strings are those of the account and of the caller's session.
 func (c *Call) state(b *Batch) {
 	q, s := &c.Request, &c.account.subject
-	budget := c.Budget
+	set := c.settings()
+	budget := cmp.Or(c.Budget, set.DefaultTimeout)
+	if set.MaxTimeout > 0 && (budget == 0 || budget > set.MaxTimeout) {
+		budget = set.MaxTimeout
+	}
 	if budget > 0 {
 		budget = max(c.Arrived+budget-b.Now, 1) // 0 would be none
 	}
@@ -152,6 +157,19 @@ func ruleText(code wire.Code) string {
 // milliseconds rounds up, so that who comes back after them does not come too early.
 func milliseconds(d time.Duration) uint32 {
 	return uint32(min((d+time.Millisecond-1)/time.Millisecond, 1<<32-1))
+}
+
+// pace holds a call that a rate limit lets start later. One that would have no time left then is refused at once: the limits know of
+// the budget that a call brings or a rule gives, not of its contract's.
+func (r *Router) pace(b *Batch, c *Call, v *governance.Verdict) {
+	if b.Now+v.Wait < c.deadline {
+		r.hold(b, c, v.Wait)
+		return
+	}
+	late := *v
+	late.Code, late.RetryAfter = uint16(wire.RateLimited), v.Wait
+	r.opts.Refusals.Note(b.Now, c.RPCID, &c.facts, late)
+	r.refuseByRule(b, c, &late)
 }
 
 // hold gives the turn of a new call away until its rate limit lets it start.

@@ -232,29 +232,42 @@ func TestARuleCapsAttempts(t *testing.T) {
 	}
 }
 
+// TestLateCallsByRule sends a call whose time is up, here and over a link: what a rule has decided travels with it.
 func TestLateCallsByRule(t *testing.T) {
 	h, r := ruledHouse(t)
-	h.serve("pay-1")
-	late := func() *Call {
-		c := h.fill(&answers{}, callSpec{method: "Move", budget: 10 * time.Millisecond, edit: func(q *wire.Request) { q.Options = wire.RunLate }})
+	pay := h.serve("pay-1")
+	late := func(options wire.Options) *answers {
+		o := &answers{}
+		c := h.fill(o, callSpec{method: "Move", budget: 10 * time.Millisecond, edit: func(q *wire.Request) { q.Options = options }})
 		c.Arrived -= time.Second
-		return c
+		h.r.Submit(&h.b, c, 1)
+		return o
 	}
 	r.govern(governance.Settings{Late: governance.LateDiscard}, nil)
-	c := late()
-	o := c.Origin.(*answers)
-	h.r.Submit(&h.b, c, 1)
-	o.want(t, wire.Expired)
+	late(wire.RunLate).want(t, wire.Expired)
 	r.govern(governance.Settings{Late: governance.LateRun}, nil)
-	if c = late(); !func() bool {
-		c.account = h.r.account(0, h.caller, &c.Request)
-		h.r.admit(&h.b, c)
-		return c.mayRunLate()
-	}() {
-		t.Error("a late call is discarded, and the rule says that it is run")
+	o := late(0)
+	o.wantNone(t)
+
+	far := newHouse(t, Options{Node: "b"})
+	there := far.serve("pay-1")
+	f := pay.last()
+	var q wire.Request
+	if err := q.Walk(f.Header, wire.ByNode); err != nil || q.Stamp.Late != wire.LateRun {
+		t.Fatalf("the header says late %d (%v), want run", q.Stamp.Late, err)
 	}
-	c.leave(h.now, wire.OK)
-	h.r.Drop(c)
+	wire.SetTarget(f.Header, there.session)
+	c := far.borrow(&answers{}, &f)
+	c.Arrived -= time.Second
+	far.r.Local().Submit(&far.b, c)
+	if there.got() != 1 {
+		t.Fatal("the second node has not sent it on, although the rule says that it runs")
+	}
+	far.pass(grace + 10*time.Millisecond) // nobody cancels it
+	far.check()
+
+	pay.end(f.CallID, End{Code: wire.OK})
+	o.want(t, wire.OK)
 }
 
 func TestARuleBalancesByHashOnlyWithAKey(t *testing.T) {
@@ -324,8 +337,9 @@ func TestAPacedCallIsCancelledOrExpires(t *testing.T) {
 	h.r.Cancel(&h.b, c, life, wire.Cancelled)
 	o.want(t, wire.Cancelled)
 	o, _, _ = h.submit(callSpec{method: "Move", budget: 10 * time.Millisecond})
-	h.pass(60 * time.Millisecond)
-	o.want(t, wire.Expired)
+	if head := header(t, o.want(t, wire.RateLimited)); head.GetRetryAfterMs() != 50 { // it would have no time left
+		t.Errorf("retry after %d ms, want the wait", head.GetRetryAfterMs())
+	}
 	if pay.got() != 0 {
 		t.Errorf("%d of them were sent", pay.got())
 	}
@@ -347,6 +361,17 @@ func TestUnknownNamesDoNotFillTheAccounts(t *testing.T) {
 	if last := r.metered[len(r.metered)-1]; last != (governance.Subject{Caller: "web"}) {
 		t.Errorf("what does not fit is counted as %+v", last)
 	}
+	h.pass(2 * forgetEvery)
+	r.govern(governance.Settings{}, func(*governance.Call) governance.Verdict {
+		return governance.Verdict{Code: uint16(wire.Denied), RuleID: "all"}
+	})
+	for i := range maxAccounts {
+		h.submit(callSpec{method: fmt.Sprintf("No%d", i)})
+	}
+	free, _, _ := h.submit(callSpec{method: "_ping"})
+	pay.end(pay.last().CallID, End{Code: wire.OK})
+	free.want(t, wire.OK) // also of a caller that has no room for more accounts
+	r.govern(governance.Settings{}, nil)
 	h.pass(2 * forgetEvery)
 	o, _, _ := h.submit(callSpec{method: "Move"})
 	pay.end(pay.last().CallID, End{Code: wire.OK})

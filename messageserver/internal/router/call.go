@@ -151,6 +151,7 @@ func (c *Call) Borrow(f *wire.Frame) error {
 // stamp appends the ingress node's fields and the body behind what Keep copied.
 func (c *Call) stamp(receivedAt uint64) {
 	c.buffer = append(c.buffer, c.Stamp...)
+	c.buffer = wire.AppendLate(c.buffer, wire.Late(c.settings().Late))
 	c.buffer = wire.AppendCallStamp(c.buffer, c.ID, receivedAt, 0)
 	n := len(c.buffer)
 	c.header = c.buffer[:n:n]

@@ -93,7 +93,7 @@ func (l *Local) find(b *Batch, c *Call) (h *home, code wire.Code, why string) {
 	if !has && !wire.Reserved(string(req.Method)) {
 		return nil, wire.Unimplemented, "the instance does not have the method"
 	}
-	c.runLate = contract.RunLate || req.Options&wire.RunLate != 0
+	c.runLate = req.Stamp.Late.Runs(contract.RunLate || req.Options&wire.RunLate != 0)
 	c.deadline = c.Arrived + c.Budget
 	if c.deadline <= b.Now && !c.runLate {
 		return nil, wire.Expired, "the budget was spent on the way"

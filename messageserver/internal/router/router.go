@@ -203,7 +203,7 @@ func (r *Router) Submit(b *Batch, c *Call, receivedAt uint64) {
 	}
 	r.retry.Deposit(c.account.budget)
 	if verdict.Wait > 0 {
-		r.hold(b, c, verdict.Wait)
+		r.pace(b, c, &verdict)
 		return
 	}
 	r.wheel.arm(&c.timer, c.life, c.deadline)
@@ -212,13 +212,7 @@ func (r *Router) Submit(b *Batch, c *Call, receivedAt uint64) {
 
 // mayRunLate reports whether a call is sent on when its budget is spent.
 func (c *Call) mayRunLate() bool {
-	switch c.settings().Late {
-	case governance.LateDiscard:
-		return false
-	case governance.LateRun:
-		return true
-	}
-	return c.method.contract.RunLate || c.Request.Options&wire.RunLate != 0
+	return wire.Late(c.settings().Late).Runs(c.method.contract.RunLate || c.Request.Options&wire.RunLate != 0)
 }
 
 // keep accounts for the memory of a request that is kept, or lets go of it where there is no room.
