@@ -76,6 +76,7 @@ func newMesh(t *testing.T, memory bool, names ...string) *mesh {
 	ctx, cancel := context.WithTimeout(context.Background(), 6*patience)
 	c := &cluster{t: t, memory: memory, ctx: ctx, nodes: map[string]*node{}}
 	m := &mesh{cluster: c, net: newNetwork(memory), hosts: map[string]*host{}, ledger: newLedger()}
+	t.TempDir() // the first one says when all are removed: after the nodes have stopped, which write to theirs
 	t.Cleanup(func() {
 		for _, end := range slices.Backward(c.ends) {
 			end()
