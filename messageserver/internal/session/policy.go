@@ -1,8 +1,10 @@
 package session
 
 import (
+	"errors"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/twohop/twohop/governance"
 	"github.com/twohop/twohop/internal/frameconn"
@@ -40,25 +42,31 @@ func (s *Sessions) ruleChanges() uint64 {
 	return s.policies.changes
 }
 
-// tellPolicies tells every server its policy.
+// tellPolicies tells every server its policy, one module after the other: a policy may be large, and is written to the servers of a
+// module before that of the next one is made.
 func (s *Sessions) tellPolicies() {
 	p := &s.policies
-	p.telling.Lock()
 	p.mu.Lock()
 	p.pending = false
 	p.mu.Unlock()
-	frames := make(map[string]wire.Frame) // by module
-	var wake []*session
+	servers := make(map[string][]*session)
 	for _, c := range s.snapshot() {
-		if !c.isOpen() || !c.isServer() {
-			continue
+		if c.isOpen() && c.isServer() {
+			servers[c.login.GetModule()] = append(servers[c.login.GetModule()], c)
 		}
-		module := c.login.GetModule()
-		f, made := frames[module]
-		if !made {
-			f = s.policyFrame(module)
-			frames[module] = f
-		}
+	}
+	for module, sessions := range servers {
+		s.tellModule(module, sessions)
+	}
+}
+
+// tellModule tells servers of a module its policy. From any goroutine.
+func (s *Sessions) tellModule(module string, sessions []*session) {
+	p := &s.policies
+	wake := make([]*session, 0, len(sessions))
+	p.telling.Lock()
+	f := s.policyFrame(module)
+	for _, c := range sessions {
 		if c.sendPolicy(f) {
 			wake = append(wake, c)
 		}
@@ -70,19 +78,29 @@ func (s *Sessions) tellPolicies() {
 }
 
 // tellPolicy tells one server its policy. From any goroutine.
-func (c *session) tellPolicy() {
-	p := &c.room.policies
-	p.telling.Lock()
-	wake := c.sendPolicy(c.room.policyFrame(c.login.GetModule()))
-	p.telling.Unlock()
-	if wake {
-		c.conn.Flush()
-	}
-}
+func (c *session) tellPolicy() { c.room.tellModule(c.login.GetModule(), []*session{c}) }
 
-// sendPolicy queues a POLICY, and reports whether the connection has to be flushed.
+// policyAgain is how soon a policy is told again for which there was no room.
+const policyAgain = 100 * time.Millisecond
+
+// sendPolicy queues a POLICY, and reports whether the connection has to be flushed. A server that does not read has no room for
+// it: it is told the newest later, and goes on with what it has until then.
 func (c *session) sendPolicy(f wire.Frame) (wake bool) {
 	wake, err := c.conn.Send(frameconn.Control, &f, false)
+	if errors.Is(err, frameconn.ErrFull) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !c.owed && !c.gone {
+			c.owed = true
+			time.AfterFunc(policyAgain, func() {
+				c.mu.Lock()
+				c.owed = false
+				c.mu.Unlock()
+				c.tellPolicy()
+			})
+		}
+		return false
+	}
 	return err == nil && wake
 }
 

@@ -143,6 +143,35 @@ func (m *moving) Restrictions(module string) (governance.Mark, []governance.Rest
 	return mark, all
 }
 
+// TestAServerThatDoesNotReadIsToldTheNewestPolicy fills its queue with policies.
+func TestAServerThatDoesNotReadIsToldTheNewestPolicy(t *testing.T) {
+	book := &rulebook{}
+	book.turn(1, nil)
+	story(t, func(n *node) {
+		pay := n.login(loginOf("pay", "pay-1", pb.Role_ROLE_SERVER, "Move"), testkit.PipeOptions{Buffer: 4 << 10})
+		pay.wantPolicy(1)
+		pay.enforce(1)
+		large := make([]governance.Restriction, 15)
+		for i := range large {
+			large[i] = governance.Restriction{RuleID: "r", Off: &governance.Off{Share: 1, Fallback: make([]byte, 60<<10)}}
+		}
+		const last = 14
+		for version := uint64(2); version <= last; version++ {
+			book.turn(version, map[string][]governance.Restriction{"pay": large})
+			n.sessions.RulesChanged()
+			synctest.Wait()
+		}
+		for told := uint64(1); told < last; {
+			f := pay.want(wire.KindPolicy)
+			p, err := wire.ReadPolicy(&f)
+			if err != nil || p.GetVersion() <= told {
+				t.Fatalf("told version %d after %d: %v", p.GetVersion(), told, err)
+			}
+			told = p.GetVersion()
+		}
+	}, func(o *Options) { o.Governor = book })
+}
+
 // TestAPolicyThatFitsNoFrame is told as far as its mark.
 func TestAPolicyThatFitsNoFrame(t *testing.T) {
 	book := &rulebook{}

@@ -67,6 +67,7 @@ type session struct {
 	gone     bool              // the connection has ended
 	policyOK bool              // a server: what it must enforce is in force
 	enforces governance.Mark   // by which document
+	owed     bool              // a policy will be told that there was no room for
 	counts   *pb.HandlerCounts // what its handlers have done, as it said last
 	patience *time.Timer       // ends a session that was told to leave and stays
 }
