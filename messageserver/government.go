@@ -39,8 +39,9 @@ type government struct {
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	newer   map[string]bool    // nodes that have newer rules, or others of the same version
-	differs map[string]differs // nodes that have other rules
+	newer   map[string]peer.Rules // nodes that have newer rules, or others of the same version: which
+	refused map[string]peer.Rules // what was asked for and could not be taken
+	differs map[string]differs    // nodes that have other rules
 
 	exceeded exceeded
 }
@@ -55,7 +56,7 @@ const (
 // openGovernment makes what calls are governed by, before there is a router that asks it.
 func (s *Server) openGovernment() (err error) {
 	o := &s.opts
-	g := &government{server: s, heard: make(chan struct{}, 1), newer: make(map[string]bool), differs: make(map[string]differs)}
+	g := &government{server: s, heard: make(chan struct{}, 1), newer: make(map[string]peer.Rules), refused: make(map[string]peer.Rules), differs: make(map[string]differs)}
 	s.government = g
 	g.exceeded = exceeded{counts: g.limitCounts, seen: make(map[string]*excess)}
 	g.calendar.Set(s.clock.Now(), time.Now().UnixNano())
@@ -210,8 +211,9 @@ func (g *government) rulesHeard(node string, has peer.Rules) {
 	ask := mine.Less(theirs) || mine == theirs && has.Hash != own.Hash
 	g.mu.Lock()
 	g.compareLocked(node, has, own)
+	ask = ask && g.refused[node] != has // it would be the same again
 	if ask {
-		g.newer[node] = true
+		g.newer[node] = has
 	}
 	g.mu.Unlock()
 	if !ask {
@@ -232,13 +234,18 @@ func (g *government) follow(ctx context.Context) {
 		case <-g.heard:
 		}
 		g.mu.Lock()
-		nodes := slices.Sorted(maps.Keys(g.newer))
+		asked := maps.Clone(g.newer)
 		clear(g.newer)
 		g.mu.Unlock()
-		for _, node := range nodes {
-			if err := g.adoptFrom(ctx, node); err != nil && ctx.Err() == nil {
+		for _, node := range slices.Sorted(maps.Keys(asked)) {
+			body, err := g.server.mesh.peers.Ask(ctx, node, rulesInForce, nil)
+			if err != nil {
+				continue // its next heartbeat says again that it has them
+			}
+			if err = g.adopt(body); err != nil {
 				g.server.opts.Log.Warn("rules not taken over", "from", node, "cause", err)
 			}
+			g.judged(node, asked[node], err)
 		}
 	}
 }
@@ -249,11 +256,19 @@ const (
 	alarmsInForce = "Alarms"
 )
 
-func (g *government) adoptFrom(ctx context.Context, node string) error {
-	body, err := g.server.mesh.peers.Ask(ctx, node, rulesInForce, nil)
+// judged remembers what could not be taken, so that it does not cross the link again with every heartbeat.
+func (g *government) judged(node string, has peer.Rules, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if err != nil {
-		return err
+		g.refused[node] = has
+	} else {
+		delete(g.refused, node)
 	}
+}
+
+// adopt takes over the document of another node.
+func (g *government) adopt(body []byte) error {
 	var e rulestore.Entry
 	if err := json.Unmarshal(body, &e); err != nil {
 		return fmt.Errorf("its rules are not as this node reads them (%w): is it of another version?", err)
