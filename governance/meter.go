@@ -24,4 +24,6 @@ type Meters interface {
 type Refusals interface {
 	// Note keeps one refusal. The Call is only valid during the call; its strings may be kept.
 	Note(now time.Duration, rpcID uint64, c *Call, v Verdict)
+	// NoteServer keeps one that a server has refused by a rule, next to its handler, and counts it at the rule: no policy has.
+	NoteServer(now time.Duration, rpcID uint64, c *Call, v Verdict)
 }

@@ -142,6 +142,7 @@ func (g *government) programConditions() (all []alarm.Alarm) {
 // exceeded finds limits that more calls come to than they allow.
 type exceeded struct {
 	// Static after construction.
+	node   string
 	counts func() map[string]limitCount // by rule
 
 	// Guarded by mu.
@@ -197,7 +198,7 @@ func (x *exceeded) look() (all []alarm.Alarm) {
 		}
 		all = append(all, alarm.Alarm{
 			Kind: alarm.LimitExceeded, Subject: rule, Since: e.since,
-			Text: fmt.Sprintf("%d calls above it were %s at this node since %s", e.calls, did, e.since.UTC().Format(time.TimeOnly)),
+			Text: fmt.Sprintf("%d calls above it were %s at node %s since %s", e.calls, did, x.node, e.since.UTC().Format(time.TimeOnly)),
 		})
 	}
 	return all

@@ -58,7 +58,7 @@ func (s *Server) openGovernment() (err error) {
 	o := &s.opts
 	g := &government{server: s, heard: make(chan struct{}, 1), newer: make(map[string]peer.Rules), refused: make(map[string]peer.Rules), differs: make(map[string]differs)}
 	s.government = g
-	g.exceeded = exceeded{counts: g.limitCounts, seen: make(map[string]*excess)}
+	g.exceeded = exceeded{node: o.Node, counts: g.limitCounts, seen: make(map[string]*excess)}
 	g.calendar.Set(s.clock.Now(), time.Now().UnixNano())
 	if o.DataDir != "" {
 		if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
@@ -380,13 +380,16 @@ func (g *government) limitCounts() map[string]limitCount {
 
 // record writes down a change of rules before it is made.
 func (g *government) record(ctx context.Context, r rulestore.Record) error {
-	details, err := json.Marshal(r.Changes)
-	if err != nil {
-		return err
+	var details json.RawMessage
+	if len(r.Changes) > 0 {
+		var err error
+		if details, err = json.Marshal(r.Changes); err != nil {
+			return err
+		}
 	}
 	return g.audit.Append(ctx, audit.Record{
 		Author: r.Author, Action: "rules." + r.Action, Target: "rules", Reason: r.Reason, Node: r.Node, Remote: admin.Remote(ctx),
-		From: markText(r.From), To: markText(r.To) + " " + r.Hash, Details: details,
+		From: markText(r.From), To: markText(r.To) + " " + r.Hash, Result: r.Result, Details: details,
 	})
 }
 

@@ -2,6 +2,8 @@ package rules
 
 import (
 	"time"
+
+	"github.com/twohop/twohop/governance"
 )
 
 // RuleState is a rule with what it has done at this node.
@@ -28,6 +30,14 @@ type RuleState struct {
 	InFlight *int `json:"in_flight,omitempty"`
 	// Of a rule with each: how many callers have a count.
 	Callers *int `json:"callers,omitempty"`
+}
+
+// Tally returns what counts the rule of an id, nil if there is none.
+func (s *Set) Tally(id string) *governance.Tally {
+	if c := s.counts[id]; c != nil {
+		return c.tally
+	}
+	return nil
 }
 
 // Describe returns every rule as it is at now, in the order of the document.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/twohop/twohop/governance"
 	"github.com/twohop/twohop/proto/wire"
 )
@@ -29,7 +31,8 @@ func (unmetered) Finished(uint16, time.Duration)            {}
 // unnoted are the Refusals of a router that has none.
 type unnoted struct{}
 
-func (unnoted) Note(time.Duration, uint64, *governance.Call, governance.Verdict) {}
+func (unnoted) Note(time.Duration, uint64, *governance.Call, governance.Verdict)       {}
+func (unnoted) NoteServer(time.Duration, uint64, *governance.Call, governance.Verdict) {}
 
 // noSettings are those of a call that no rule is about.
 var noSettings governance.Settings
@@ -126,6 +129,39 @@ func settled(code wire.Code) governance.Outcome {
 		return governance.Local
 	}
 	return governance.Refused
+}
+
+// noteServer looks whether an instance has refused a call by a rule, and notes it.
+func (r *Router) noteServer(b *Batch, c *Call, e *End) {
+	id, version := ruleOf(e.Header)
+	if len(id) == 0 {
+		return
+	}
+	c.state(b)
+	r.opts.Refusals.NoteServer(b.Now, c.RPCID, &c.facts, governance.Verdict{Code: uint16(e.Code), RuleID: string(id), RuleVersion: version})
+}
+
+// ruleOf returns the rule that an instance names in the header of its answer.
+func ruleOf(h []byte) (id []byte, version uint64) {
+	const fieldRuleID, fieldRuleVersion = 1002, 1003
+	for len(h) > 0 {
+		num, typ, n := protowire.ConsumeTag(h)
+		if n < 0 {
+			return nil, 0
+		}
+		size := protowire.ConsumeFieldValue(num, typ, h[n:])
+		if size < 0 {
+			return nil, 0
+		}
+		switch value := h[n : n+size]; {
+		case num == fieldRuleID && typ == protowire.BytesType:
+			id, _ = protowire.ConsumeBytes(value)
+		case num == fieldRuleVersion && typ == protowire.VarintType:
+			version, _ = protowire.ConsumeVarint(value)
+		}
+		h = h[n+size:]
+	}
+	return id, version
 }
 
 // refuseByRule ends a call that a rule has refused.

@@ -84,6 +84,11 @@ func (r *ruler) Note(_ time.Duration, rpcID uint64, c *governance.Call, v govern
 	r.noted = append(r.noted, fmt.Sprintf("%d %s %s.%s %s", rpcID, c.Caller, c.Module, c.Method, v.RuleID))
 }
 
+func (r *ruler) NoteServer(now time.Duration, rpcID uint64, c *governance.Call, v governance.Verdict) {
+	v.RuleID = fmt.Sprintf("%s of %d with %d at a server", v.RuleID, v.RuleVersion, v.Code)
+	r.Note(now, rpcID, c, v)
+}
+
 func (r *ruler) Meter(s governance.Subject) governance.Meter {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,6 +142,22 @@ func TestARuleRefusesWithItsIDAndFallback(t *testing.T) {
 		t.Errorf("%d requests were sent, %d counted as started, %d settled: a refused call is none of them", pay.got(), r.started, len(r.settled))
 	}
 	if want := "4711 web pay.Move rocket-off"; len(r.noted) != 1 || r.noted[0] != want {
+		t.Errorf("noted %q, want %q", r.noted, want)
+	}
+}
+
+func TestWhatAServerRefusesByARuleIsNoted(t *testing.T) {
+	h, r := ruledHouse(t)
+	pay := h.serve("pay-1")
+	o, _, _ := h.submit(callSpec{method: "Move"})
+	pay.end(pay.last().CallID, End{Code: wire.RateLimited, Hops: 1, Header: wire.AppendRefusal(nil, &wire.Refusal{
+		Message: "5/s", RuleID: "of-an-instance", RuleVersion: 7,
+	})})
+	o.want(t, wire.RateLimited)
+	o, _, _ = h.submit(callSpec{method: "Move"})
+	pay.end(pay.last().CallID, End{Code: wire.BadRequest, Hops: 1, Header: wire.AppendRefusal(nil, &wire.Refusal{Message: "no rule"})})
+	o.want(t, wire.BadRequest)
+	if want := "4711 web pay.Move of-an-instance of 7 with 21 at a server"; len(r.noted) != 1 || r.noted[0] != want {
 		t.Errorf("noted %q, want %q", r.noted, want)
 	}
 }

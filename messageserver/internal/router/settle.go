@@ -284,6 +284,9 @@ func (r *Router) settle(b *Batch, c *Call, e *End) {
 		r.refuse(b, c, c.unknown, "the last attempt ended "+e.Code.String()+", and an earlier one may have run")
 		return
 	}
+	if e.Code.Class() == wire.NotExecuted && len(e.Header) > 0 {
+		r.noteServer(b, c, e)
+	}
 	b.answer = Answer{Code: e.Code, Hops: e.Hops, Header: e.Header, Body: e.Body}
 	if c.Flags&wire.FlagWantReceiver != 0 || len(c.lost) > 0 && e.Code.Class() == wire.Unknown {
 		b.scratch = append(b.scratch[:0], e.Header...)

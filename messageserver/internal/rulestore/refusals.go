@@ -54,6 +54,14 @@ func (r *Rules) Note(now time.Duration, rpcID uint64, c *governance.Call, v gove
 	p.mu.Unlock()
 }
 
+// NoteServer implements governance.Refusals.
+func (r *Rules) NoteServer(now time.Duration, rpcID uint64, c *governance.Call, v governance.Verdict) {
+	if tally := r.Set().Tally(v.RuleID); tally != nil {
+		tally.Refused.Add(1)
+	}
+	r.Note(now, rpcID, c, v)
+}
+
 func (r *refusals) place(n uint64) *refused {
 	i := n % refusalsKept
 	part := &r.parts[i/refusalsPart]

@@ -81,6 +81,23 @@ func TestRefusedCallsAreKeptAndFound(t *testing.T) {
 	}
 }
 
+// TestWhatServersRefuseIsCounted at the rule that they name; of one that is gone it is only kept.
+func TestWhatServersRefuseIsCounted(t *testing.T) {
+	r, now := refusing(t)
+	if err := r.Adopt(told(version(7), "format: 1\nrules:\n  - {id: five, module: m, rate: {per_second: 5, per: instance}}\n")); err != nil {
+		t.Fatal(err)
+	}
+	for i, id := range []string{"five", "five", "gone"} {
+		r.NoteServer(*now, uint64(i+1), callOf("web", "Pay"), governance.Verdict{Code: 21, RuleID: id, RuleVersion: 7})
+	}
+	if got := (RefusedFilter{RuleID: "five"}).ids(r); !slices.Equal(got, []uint64{2, 1}) {
+		t.Errorf("kept %v, want 2 and 1", got)
+	}
+	if d := r.Set().Describe(*now); len(d) != 1 || d[0].Refused != 2 {
+		t.Errorf("%+v, want 2 refused", d)
+	}
+}
+
 func TestOnlyTheLastRefusedCallsAreKept(t *testing.T) {
 	r, _ := refusing(t)
 	c := callOf("web", "Pay")
