@@ -29,6 +29,7 @@ type callFlags struct {
 	idempotent, runLate, raw           bool
 	metadata                           []string
 	asJSON, verbose                    bool
+	password                           passwordFlags
 }
 
 func callCommand() *cobra.Command {
@@ -49,7 +50,8 @@ Exit codes say what happened to the handler, so that a script knows whether it m
   12  UNKNOWN: it may have run`,
 		Example: `  twohop call hello.Say '{"name": "Ada"}'
   twohop call shop.Buy @order.json --timeout 2s --meta traceparent=00-4bf92f35-01 -v
-  echo '{"key": 7}' | twohop call cache.Get - --hash-key 7 --idempotent --json`,
+  echo '{"key": 7}' | twohop call cache.Get - --hash-key 7 --idempotent --json
+  twohop call pay.Refund @refund.json --password-key 1 --password-file refund.password`,
 		Args: methodAndBody,
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			return completeMethod(cmd, f.admin, args)
@@ -61,6 +63,7 @@ Exit codes say what happened to the handler, so that a script knows whether it m
 	flags.StringVar(&f.module, "module", "cli", "the `name` that this call is made under")
 	flags.StringVar(&f.secretFile, "secret-file", "", "`file` with the secret of that module, which others cannot read")
 	flags.Uint32Var(&f.keyID, "key-id", 0, "`number` of that secret")
+	f.password.add(cmd)
 	flags.DurationVarP(&f.timeout, "timeout", "t", 10*time.Second, "the `time` that the call has")
 	flags.StringVar(&f.group, "group", "", "leave the choice to the instances of one `group`")
 	flags.StringVar(&f.instance, "instance", "", "the one instance that may run it, by `name`")
@@ -154,6 +157,12 @@ func call(cmd *cobra.Command, f *callFlags, args []string) error {
 	}
 	if !f.raw && body != nil {
 		options = append(options, rpcclient.ContentType("application/json"))
+	}
+	switch password, err := f.password.read(cmd); {
+	case err != nil:
+		return err
+	case password != nil:
+		options = append(options, password)
 	}
 	secret := ""
 	if f.secretFile != "" {
