@@ -78,6 +78,8 @@ func (g *government) troubled(kind string) string {
 		return fmt.Sprint(g.store)
 	case rulestore.TroubleInvalidFile, rulestore.TroubleFileWaits:
 		return g.server.opts.Rules.WatchFile
+	case rulestore.TroubleAuditFailed:
+		return g.server.opts.Node
 	case rulestore.TroubleCache:
 		return g.path(rulesCacheFile)
 	}

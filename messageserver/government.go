@@ -72,7 +72,7 @@ func (s *Server) openGovernment() (err error) {
 		return fmt.Errorf("data_dir: %w", err)
 	}
 	g.rules, err = rulestore.New(rulestore.Options{
-		Node: o.Node, Store: g.store, Cache: g.path(rulesCacheFile), File: o.Rules.WatchFile,
+		Node: o.Node, Store: g.store, Cache: g.path(rulesCacheFile), File: o.Rules.WatchFile, FileWaits: g.fileWaits(),
 		Calendar: &g.calendar, Now: s.clock.Now, Known: known{s}, Audit: g.record, Changed: g.rulesChanged, Log: o.Log,
 	})
 	if err != nil {
@@ -92,6 +92,14 @@ func (s *Server) openGovernment() (err error) {
 		Elsewhere: g.alarmsElsewhere, Log: o.Log,
 	})
 	return err
+}
+
+// fileWaits is for how long a file of rules does not begin an empty store: links are up by then, and other nodes have said what they have.
+func (g *government) fileWaits() time.Duration {
+	if g.server.opts.inMesh() {
+		return 3 * time.Second
+	}
+	return 0
 }
 
 // path returns a file of the data folder, or "" where nothing is kept.

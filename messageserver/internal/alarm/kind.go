@@ -134,7 +134,7 @@ var kinds = []Kind{
 		"Reachable calls were given up, or the place for them runs out.",
 		"Read their reasons, repair the module, then requeue or purge them."},
 	{AuditFailed, Critical, ScopeNode, "this node",
-		"Changes by operators cannot be recorded, and are refused for that.",
+		"Changes by operators cannot be recorded, and are refused for that; or what became of one could not be.",
 		"Look at space and rights of the data folder, and at the file in the text."},
 	{AlarmsOverflow, Warning, ScopeNode, "this node",
 		"More alarms hold at once than are kept; the rest is not shown and not sent.",

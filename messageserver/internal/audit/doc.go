@@ -10,6 +10,11 @@
 // The chain shows accidents and simple edits. Who may write to the file can compute all of it anew, or cut off its end: View
 // has the number and the hash of the last line, which an operator who must know keeps elsewhere.
 //
+// A line without a result is an intent: what is about to be done. It was done, unless a later line of the same change (From and To) has
+// a result that says otherwise: "conflict: …" and "failed: …", it was not; "unknown: …", nobody could tell, and the history of the rules
+// can. Such a line follows in most cases, not in all: the process may end in between, or the disk be full. A result that cannot be written
+// changes nothing about what was done, and is an alarm (audit_failed). Where it matters, the history of the rules is the proof.
+//
 // Memory makes a Log for nodes without a data folder: it has the last lines only, until the process ends, and says so in View.
 //
 // # Failure

@@ -22,9 +22,10 @@ type Change struct {
 
 // Edit changes some rules of the newest document.
 type Edit struct {
-	Insert []rules.Rule // in the places of those of their ids, or below the others
-	Remove []string     // ids; one that is not there is an error
-	Author string       // required
+	Insert []rules.Rule     // in the places of those of their ids, or below the others
+	Remove []string         // ids; one that is not there is an error
+	From   *governance.Mark // the version that it was made for; nil: whichever is the newest
+	Author string           // required
 	Reason string
 	DryRun bool
 }
@@ -34,6 +35,7 @@ type Edit struct {
 type Applied struct {
 	governance.Mark
 
+	From     governance.Mark `json:"from"` // the version that it was made from
 	Hash     string          `json:"hash"`
 	Changes  []rules.Change  `json:"changes"`
 	Warnings []rules.Problem `json:"warnings,omitempty"`
@@ -48,7 +50,8 @@ const (
 	ActionForward  = "forward" // a store that came back older
 )
 
-// Record is what is written down before rules are changed. It shows no secrets.
+// Record is what is written down before rules are changed, and, where the change was not made after all, once more. It shows no
+// secrets.
 type Record struct {
 	Action  string          `json:"action"`
 	Node    string          `json:"node"`
@@ -58,6 +61,11 @@ type Record struct {
 	To      governance.Mark `json:"to"`
 	Hash    string          `json:"hash"`
 	Changes []rules.Change  `json:"changes,omitempty"`
+
+	// Result is empty in an intent. In a second record of the same From, To and Hash it says how the intent ended, where it did not end
+	// as intended: "conflict: …" (others were faster, nothing was written), "failed: …", "unknown: …" (the store gave no answer; the
+	// history tells). "done" is there only after such a record, for what was written forward at a later try.
+	Result string `json:"result,omitempty"`
 }
 
 const (
@@ -83,15 +91,18 @@ func (r *Rules) Apply(ctx context.Context, c Change) (Applied, error) {
 	})
 }
 
-// Switch edits the newest document, whichever it is: rules that have ended are taken out, then those to be removed, then the others are
-// inserted. Errors are those of Apply; ConflictError only if others were faster six times.
+// Switch edits the newest document: rules that have ended are taken out, then those to be removed, then the others are inserted. Errors
+// are those of Apply; without From, ConflictError only if others were faster six times.
 func (r *Rules) Switch(ctx context.Context, e Edit) (Applied, error) {
 	if err := checkAuthor(e.Author, e.Reason); err != nil {
 		return Applied{}, err
 	}
 	return r.change(ctx, change{
-		action: ActionSwitch, author: e.Author, reason: e.Reason, dryRun: e.DryRun,
+		action: ActionSwitch, author: e.Author, reason: e.Reason, from: e.From, dryRun: e.DryRun,
 		text: func(base Entry) ([]byte, error) {
+			if err := madeFrom(e.From, base); err != nil {
+				return nil, err
+			}
 			text, ended, err := rules.PruneEnded(base.Text, r.wall())
 			if err != nil {
 				return nil, err
@@ -112,8 +123,9 @@ func (r *Rules) Switch(ctx context.Context, e Edit) (Applied, error) {
 	})
 }
 
-// Rollback makes a new version with the text of an old one, but for rules that have ended. An empty reason names the old one.
-func (r *Rules) Rollback(ctx context.Context, to governance.Mark, author, reason string) (Applied, error) {
+// Rollback makes a new version with the text of an old one, but for rules that have ended. From is the newest one as the author has seen
+// it: with any other it is a *ConflictError; nil: whichever is the newest. An empty reason names the old one.
+func (r *Rules) Rollback(ctx context.Context, to governance.Mark, from *governance.Mark, author, reason string) (Applied, error) {
 	if err := checkAuthor(author, reason); err != nil {
 		return Applied{}, err
 	}
@@ -125,12 +137,23 @@ func (r *Rules) Rollback(ctx context.Context, to governance.Mark, author, reason
 		return Applied{}, notChanged(err)
 	}
 	return r.change(ctx, change{
-		action: ActionRollback, author: author, reason: reason,
-		text: func(Entry) ([]byte, error) {
+		action: ActionRollback, author: author, reason: reason, from: from,
+		text: func(base Entry) ([]byte, error) {
+			if err := madeFrom(from, base); err != nil {
+				return nil, err
+			}
 			text, _, err := rules.PruneEnded(old.Text, r.wall())
 			return text, err
 		},
 	})
+}
+
+// madeFrom says of an edit that was made for another version that it is not made: it need not even fit this one.
+func madeFrom(from *governance.Mark, newest Entry) error {
+	if from != nil && *from != newest.Mark {
+		return &ConflictError{Has: newest}
+	}
+	return nil
 }
 
 // History returns versions without their texts, the newest first: those older than before, or all with the zero Mark; at most limit, or
@@ -175,10 +198,19 @@ type change struct {
 	text     func(base Entry) ([]byte, error) // the new one, made from the newest
 }
 
-// change tries until nobody was faster, unless the change was made from one version only.
+// change tries until nobody was faster, unless the change was made from one version only. Changes through this node are made one after
+// another: they would only be in each other's way at the store.
 func (r *Rules) change(ctx context.Context, c change) (Applied, error) {
 	if r.o.Store == nil {
 		return Applied{}, errNoStore
+	}
+	if !c.dryRun {
+		select {
+		case <-ctx.Done():
+			return Applied{}, fmt.Errorf("rulestore: nothing was changed: others change the rules at this node: %w", ctx.Err())
+		case <-r.turn:
+		}
+		defer func() { r.turn <- struct{}{} }()
 	}
 	for try := 1; ; try++ {
 		base, err := r.base(ctx)
@@ -236,7 +268,7 @@ func (r *Rules) changeFrom(ctx context.Context, c change, base Entry) (Applied, 
 	if err != nil {
 		return Applied{}, err
 	}
-	applied := Applied{Mark: base.Mark, Hash: rules.Hash(text)}
+	applied := Applied{Mark: base.Mark, From: base.Mark, Hash: rules.Hash(text)}
 	if r.o.Known != nil {
 		applied.Warnings = doc.Warnings(r.o.Known)
 	}
@@ -254,41 +286,20 @@ func (r *Rules) changeFrom(ctx context.Context, c change, base Entry) (Applied, 
 		return Applied{}, err
 	}
 	applied.Changes = rules.Diff(before, doc)
-	applied.Mark = governance.Mark{Epoch: max(base.Epoch, 1), Version: base.Version + 1}
+	applied.Mark = r.next(base.Mark)
 	if c.dryRun {
 		return applied, nil
 	}
 	e := Entry{Mark: applied.Mark, Text: slices.Clone(text), Hash: applied.Hash, Author: c.author, Reason: c.reason, At: r.wall()}
-	err = r.o.Audit(ctx, Record{
+	intended := Record{
 		Action: c.action, Node: r.o.Node, Author: c.author, Reason: c.reason, From: base.Mark, To: e.Mark, Hash: e.Hash, Changes: applied.Changes,
-	})
-	if err != nil {
+	}
+	if err := r.record(ctx, intended); err != nil {
 		return Applied{}, fmt.Errorf("rulestore: nothing was changed: the change could not be recorded: %w", err)
 	}
 	if err := r.put(ctx, base.Mark, e); err != nil {
+		r.ended(ctx, intended, result(err))
 		return Applied{}, err
 	}
 	return applied, r.adopt(e, sourceChange)
-}
-
-// put is Store.Put that asks again when it got no answer.
-func (r *Rules) put(ctx context.Context, from governance.Mark, e Entry) error {
-	err := r.o.Store.Put(ctx, from, e)
-	if !errors.Is(err, ErrUnknown) {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pollTimeout)
-	defer cancel()
-	there, again := r.o.Store.Entry(ctx, e.Mark)
-	switch {
-	case again != nil: // also if it is not there: it may still come
-		return err
-	case there.Hash == e.Hash && there.Author == e.Author && there.At.Equal(e.At):
-		return nil
-	}
-	newest, again := r.o.Store.Newest(ctx)
-	if again != nil {
-		return err
-	}
-	return &ConflictError{Has: newest}
 }

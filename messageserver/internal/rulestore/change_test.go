@@ -104,7 +104,7 @@ func TestWithoutAStoreNothingChanges(t *testing.T) {
 	for what, try := range map[string]func() error{
 		"apply":    func() error { _, err := n.Apply(t.Context(), Change{Text: []byte(empty), Author: "bob"}); return err },
 		"switch":   func() error { _, err := n.Switch(t.Context(), Edit{Author: "bob"}); return err },
-		"rollback": func() error { _, err := n.Rollback(t.Context(), version(1), "bob", ""); return err },
+		"rollback": func() error { _, err := n.Rollback(t.Context(), version(1), nil, "bob", ""); return err },
 		"history":  func() error { _, err := n.History(t.Context(), governance.Mark{}, 0); return err },
 		"entry":    func() error { _, err := n.EntryAt(t.Context(), version(1)); return err },
 	} {
@@ -256,17 +256,17 @@ func TestEndedRulesAreTakenOut(t *testing.T) {
 	if err != nil || n.Standing().Rules != 2 || n.off("Refund") || !n.off("Ask") || !n.off("New") {
 		t.Errorf("a switch that removes what has ended: %+v, %v, %+v", applied, err, n.Standing())
 	}
-	applied, err = n.Rollback(t.Context(), version(1), "bob", "")
+	applied, err = n.Rollback(t.Context(), version(1), nil, "bob", "")
 	if err != nil || applied.Mark != version(5) || string(n.Current().Text) != offs("Ask") || n.Current().Reason != "back to 1.1" || n.Current().Author != "bob" {
 		t.Errorf("a rollback: %+v, %v, %s", applied, err, n.Current().Text)
 	}
 	if r := n.records[len(n.records)-1]; r.Action != ActionRollback || r.To != version(5) {
 		t.Errorf("recorded %+v", r)
 	}
-	if again, err := n.Rollback(t.Context(), version(2), "bob", ""); err != nil || again.Mark != version(5) {
+	if again, err := n.Rollback(t.Context(), version(2), nil, "bob", ""); err != nil || again.Mark != version(5) {
 		t.Errorf("back to what is in force: %+v, %v", again, err)
 	}
-	if _, err := n.Rollback(t.Context(), version(9), "bob", ""); !errors.Is(err, ErrNoEntry) {
+	if _, err := n.Rollback(t.Context(), version(9), nil, "bob", ""); !errors.Is(err, ErrNoEntry) {
 		t.Errorf("back to what never was: %v", err)
 	}
 }

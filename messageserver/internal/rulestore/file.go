@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -37,39 +36,62 @@ type follower struct {
 	r *Rules
 
 	// Owned by watchFile's caller.
-	asked bool // applied and doc are known
-	// applied is the hash of the content that was last put in force. It outlives the process in the history, as the hash of the newest
-	// entry whose author is a file. doc is its document, nil if the store has it no more.
-	applied string
-	doc     *rules.Document
-	retry   <-chan time.Time // when to take again what could not be put in force; nil: never
+	seen  string           // the hash of the content that was decided upon last; empty: none yet
+	retry <-chan time.Time // when to take again what could not be put in force; nil: never
 }
 
 // take hears a content, or why there is none, when it has settled.
 func (f *follower) take(ctx context.Context, text []byte, err error) {
-	r := f.r
 	f.retry = nil
 	if err == nil && len(bytes.TrimSpace(text)) == 0 {
 		err = errors.New("it is empty; a document without rules is \"format: 1\" and, in the next line, \"rules: []\"")
 	}
-	var doc *rules.Document
 	if err == nil {
-		doc, err = rules.Parse(text)
+		_, err = rules.Parse(text)
 	}
 	if err != nil {
 		f.refuse(err)
 		return
 	}
-	if err := f.ask(ctx); err != nil {
-		f.wait(err)
+	for try := 1; ; try++ {
+		err := f.decide(ctx, text)
+		if _, conflict := errors.AsType[*ConflictError](err); conflict && try < maxTries {
+			continue // another node may have put the same file in force
+		}
+		if err != nil {
+			f.wait(err)
+		}
 		return
 	}
-	if f.applied == rules.Hash(text) {
-		f.settle()
-		return
+}
+
+// decide puts a content in force, if it is news. An error says that it could not.
+func (f *follower) decide(ctx context.Context, text []byte) error {
+	r, hash := f.r, rules.Hash(text)
+	past, err := f.ask(ctx, hash)
+	switch {
+	case err != nil:
+		return err
+	case past.newest.Hash == hash:
+		f.settle(hash)
+		return nil
+	case !isZero(past.same.Mark) && past.newest.Hash != f.seen:
+		// This copy is behind: it is the file as it was.
+		r.o.Log.Warn("rules file left alone", "file", r.o.File, "because", fmt.Sprintf("its content was put in force as %s, and a newer one since, as %s",
+			past.same, past.newest), "in force", r.Current().String(), "remedy", "change the file, or apply it")
+		f.settle(hash)
+		return nil
+	}
+	if left := r.began + r.o.FileWaits - r.o.Now(); left > 0 && isZero(past.from) && isZero(r.Current().Mark) {
+		f.retry = time.After(left)
+		return nil
+	}
+	before, err := f.document(ctx, past.newest.Mark)
+	if err != nil {
+		return err
 	}
 	applied, err := r.change(ctx, change{
-		action: ActionFile, author: fileMark + r.o.File, reason: "the file has changed", always: true, previous: f.doc,
+		action: ActionFile, author: fileMark + r.o.File, reason: "the file has changed", from: &past.from, always: true, previous: before,
 		text: func(Entry) ([]byte, error) { return text, nil },
 	})
 	_, invalid := errors.AsType[*rules.Invalid](err)
@@ -78,38 +100,64 @@ func (f *follower) take(ctx context.Context, text []byte, err error) {
 		f.refuse(err) // for its ends: with other rules in force, or a clock that is set, it may be right
 		f.retry = time.After(retryEvery)
 	case isZero(applied.Mark):
-		f.wait(err)
+		return err
 	default:
-		f.applied, f.doc = applied.Hash, doc
-		f.settle()
+		f.settle(hash)
 	}
+	return nil
 }
 
-// ask finds out what was last put in force.
-func (f *follower) ask(ctx context.Context) error {
-	if f.asked {
-		return nil
-	}
+// past is what the history tells of a content.
+type past struct {
+	from   governance.Mark // the newest of all entries
+	newest Entry           // the newest entry that a file has made
+	same   Entry           // the newest of those that has this content
+}
+
+// ask reads the history each time: other nodes may follow copies of the same file.
+func (f *follower) ask(ctx context.Context, hash string) (p past, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	found, err := f.r.o.Store.History(ctx, governance.Mark{}, 0)
 	if err != nil {
-		return err
+		return past{}, err
 	}
-	last := slices.IndexFunc(found, func(e Entry) bool { return strings.HasPrefix(e.Author, fileMark) })
-	if last >= 0 {
-		f.applied = found[last].Hash
-		e, err := f.r.o.Store.Entry(ctx, found[last].Mark)
-		if err != nil && !errors.Is(err, ErrNoEntry) {
-			return err
+	for i, e := range found {
+		if i == 0 {
+			p.from = e.Mark
 		}
-		f.doc, _ = rules.Parse(e.Text) // nil if this program does not understand it
+		if !strings.HasPrefix(e.Author, fileMark) {
+			continue
+		}
+		if isZero(p.newest.Mark) {
+			p.newest = e
+		}
+		if e.Hash == hash {
+			p.same = e
+			break
+		}
 	}
-	f.asked = true
-	return nil
+	return p, nil
 }
 
-func (f *follower) settle() {
+// document returns what a file had, or nil if it is not known: the store has it no more, or this program does not understand it.
+func (f *follower) document(ctx context.Context, m governance.Mark) (*rules.Document, error) {
+	if isZero(m) {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	e, err := f.r.o.Store.Entry(ctx, m)
+	if err != nil && !errors.Is(err, ErrNoEntry) {
+		return nil, err
+	}
+	doc, _ := rules.Parse(e.Text)
+	return doc, nil
+}
+
+// settle says that a content was decided upon.
+func (f *follower) settle(hash string) {
+	f.seen = hash
 	f.r.troubles.end(TroubleInvalidFile)
 	f.r.troubles.end(TroubleFileWaits)
 }

@@ -179,7 +179,7 @@ func TestTheStoreIsAway(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "nothing was changed: the store of rules is not there: rulestore: redis") || n.off("Ask") {
 			t.Errorf("a change without the store: %v", err)
 		}
-		_, err = n.Rollback(t.Context(), version(1), "alice", "back")
+		_, err = n.Rollback(t.Context(), version(1), nil, "alice", "back")
 		if err == nil || !strings.Contains(err.Error(), "nothing was changed: the store of rules is not there: rulestore: redis") {
 			t.Errorf("a rollback without the store: %v", err)
 		}

@@ -26,6 +26,7 @@ type node struct {
 	news    chan struct{} // it has logged something, or has changed
 	changed atomic.Int64  // calls of Changed
 	stop    func()        // ends Run and waits
+	lines   chan string   // what it has logged as a warning, if there is room
 
 	mu      sync.Mutex
 	records []Record
@@ -42,8 +43,35 @@ func (n *node) Handle(_ context.Context, line slog.Record) error {
 		}
 		return true
 	})
+	if line.Level == slog.LevelWarn {
+		said := line.Message
+		line.Attrs(func(a slog.Attr) bool {
+			said += " " + a.String()
+			return true
+		})
+		select {
+		case n.lines <- said:
+		default:
+		}
+	}
 	notify(n.news)
 	return nil
+}
+
+// wantWarning waits until it is logged.
+func (n *node) wantWarning(parts ...string) {
+	n.t.Helper()
+	late := time.After(15 * time.Second)
+	for {
+		select {
+		case said := <-n.lines:
+			if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(said, p) }) {
+				return
+			}
+		case <-late:
+			n.t.Fatalf("no warning of %q; %+v, troubles %v", parts, n.Standing(), n.Troubles())
+		}
+	}
 }
 
 // secret is the password of rules here. Nothing shows it.
@@ -52,9 +80,12 @@ const secret = "correct horse battery staple"
 // newNode returns a node that does not run yet.
 func newNode(t *testing.T, o Options) *node {
 	t.Helper()
-	n := &node{t: t, news: make(chan struct{}, 1), stop: func() {}}
+	n := &node{t: t, news: make(chan struct{}, 1), stop: func() {}, lines: make(chan string, 100)}
 	start := time.Now()
 	o.Node, o.Log, o.Now = "a", slog.New(n), func() time.Duration { return time.Since(start) }
+	if o.Epoch == nil {
+		o.Epoch = func() uint64 { return 1 } // so that versions can be named: see version
+	}
 	o.Changed = func() {
 		n.changed.Add(1)
 		notify(n.news)

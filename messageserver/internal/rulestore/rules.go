@@ -26,8 +26,17 @@ type Options struct {
 	// away has no rules. It is for this node alone: it holds the secrets of rules.
 	Cache string
 
-	// File is a document that operators keep elsewhere, as in git; empty: none. One node of the mesh, the keeper, watches it.
+	// File is a document that operators keep elsewhere, as in git; empty: none. The keeper watches it; with a store that all nodes
+	// use, several may watch their copies of one file.
 	File string
+
+	// FileWaits is for how long after New a file does not begin an empty store: in a mesh, other nodes may have rules that the store
+	// has lost. Default 0.
+	FileWaits time.Duration
+
+	// Epoch is that of the first document of an empty store, at a node that has no rules in force. Default: the seconds since 2026
+	// began, UTC, by the wall clock; at least 1. Tests fix it.
+	Epoch func() uint64
 
 	// Calendar is what the compiled rules look at for their ends. Rules sets it. Default one of its own.
 	Calendar *governance.Calendar
@@ -38,7 +47,8 @@ type Options struct {
 	// Known says what is registered, for warnings; nil: there are none.
 	Known rules.Known
 
-	// Audit is called before each write, with what is to be written. Its error refuses the write. nil: nothing is recorded.
+	// Audit is called before each write, with what is to be written, and its error refuses the write; and again, with a Result, if
+	// the write was not made. nil: nothing is recorded.
 	Audit func(ctx context.Context, r Record) error
 
 	// Changed is called when other rules are in force than before: another set, or a rule of it has ended. It must not block.
@@ -54,6 +64,8 @@ type Rules struct {
 	dirty chan struct{} // the cache is not what is in force
 	ends  chan struct{} // the next end is another one
 	look  chan struct{} // the store is to be looked at
+	turn  chan struct{} // whoever has its one value changes the rules through this node
+	began time.Duration // when New was called
 
 	// Swapped by mu's holder, read by everybody.
 	force      atomic.Pointer[force]
@@ -62,7 +74,8 @@ type Rules struct {
 	refusals refusals
 	troubles troubles
 
-	mu sync.Mutex // held to swap force
+	mu       sync.Mutex // held to swap force
+	intended intent     // guarded by mu: written forward is what could not be
 }
 
 // force is a document in force. It does not change.
@@ -106,9 +119,11 @@ func New(o Options) (*Rules, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &Rules{
-		o: o, dirty: make(chan struct{}, 1), ends: make(chan struct{}, 1), look: make(chan struct{}, 1),
+		o: o, dirty: make(chan struct{}, 1), ends: make(chan struct{}, 1), look: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		began:    o.Now(),
 		troubles: troubles{log: o.Log, now: o.Now},
 	}
+	r.turn <- struct{}{}
 	r.setCalendar()
 	doc, err := rules.Parse([]byte(empty))
 	if err != nil {
@@ -174,6 +189,21 @@ func (r *Rules) Standing() Standing {
 func (r *Rules) setCalendar() {
 	now := r.o.Now()
 	r.o.Calendar.Set(now, time.Now().UnixNano())
+}
+
+// epochBegan is when epochs are counted from: the numbers that operators see and type are shorter than with Unix time.
+var epochBegan = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+// next is the mark of what is written on top of base.
+func (r *Rules) next(base governance.Mark) governance.Mark {
+	switch {
+	case !isZero(base):
+		return governance.Mark{Epoch: base.Epoch, Version: base.Version + 1}
+	case r.o.Epoch != nil:
+		return governance.Mark{Epoch: r.o.Epoch(), Version: 1}
+	}
+	seconds := r.wall().Unix() - epochBegan.Unix()
+	return governance.Mark{Epoch: uint64(max(seconds, 1)), Version: 1} //nolint:gosec // it is not below 1
 }
 
 // wall is the time that the rules go by.

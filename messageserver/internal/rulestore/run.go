@@ -108,25 +108,39 @@ func (r *Rules) storeDown(ctx context.Context, err error) error {
 func (r *Rules) forward(ctx context.Context, there Entry) error {
 	e := r.Current()
 	cause := fmt.Sprintf("the store had %s, and this node %s", there, e)
-	err := r.o.Audit(ctx, Record{
+	intended := Record{
 		Action: ActionForward, Node: r.o.Node, Author: e.Author, Reason: "the store came back older", From: there.Mark, To: e.Mark, Hash: e.Hash,
-	})
-	if err != nil {
-		err = fmt.Errorf("rulestore: nothing was written forward: it could not be recorded: %w", err)
-		r.troubles.begin(TroubleStoreOlder, cause+": "+err.Error())
-		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	this := intent{there.Mark, e.Mark, e.Hash}
+	again := r.pending(this) // it is tried every 2 s, and recorded once
+	if !again {
+		if err := r.record(ctx, intended); err != nil {
+			err = fmt.Errorf("rulestore: nothing was written forward: it could not be recorded: %w", err)
+			r.troubles.begin(TroubleStoreOlder, cause+": "+err.Error())
+			return err
+		}
+	}
+	write, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	err = r.put(ctx, there.Mark, e)
-	if conflict, ok := errors.AsType[*ConflictError](err); ok {
+	err := r.put(write, there.Mark, e)
+	conflict, isConflict := errors.AsType[*ConflictError](err)
+	switch {
+	case err != nil && !isConflict:
+		if !again {
+			r.ended(ctx, intended, result(err))
+			r.setPending(this)
+		}
+		r.troubles.begin(TroubleStoreOlder, cause+": it could not be written forward: "+err.Error())
+		return r.storeDown(write, err)
+	case isConflict:
+		r.ended(ctx, intended, result(err))
+		r.setPending(intent{})
 		notify(r.look)
 		_, err := r.compare(conflict.Has)
 		return err
-	}
-	if err != nil {
-		r.troubles.begin(TroubleStoreOlder, cause+": it could not be written forward: "+err.Error())
-		return r.storeDown(ctx, err)
+	case again:
+		r.ended(ctx, intended, "done")
+		r.setPending(intent{})
 	}
 	r.troubles.beginFor(TroubleStoreOlder, cause+": that was written forward", olderLasts)
 	return nil

@@ -27,6 +27,8 @@ const (
 	TroubleChecksLifted = "checks_lifted"
 	// TroubleCache: the cache cannot be read or written. A restart may find older rules, or none, until the store answers.
 	TroubleCache = "rules_cache"
+	// TroubleAuditFailed: what became of a change could not be recorded, after the change itself was. The next record ends it.
+	TroubleAuditFailed = "audit_failed"
 )
 
 // Trouble is something that an operator should know as long as it lasts. There is at most one of a kind.
