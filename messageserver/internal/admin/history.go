@@ -123,7 +123,7 @@ func (s *Server) rollback(w http.ResponseWriter, r *http.Request) {
 	}
 	s.apply(w, r, nil, &question.account, func(ctx context.Context) (rulestore.Applied, error) {
 		if !question.DryRun {
-			return s.src.Rules.Rollback(ctx, to, question.Author, question.Reason)
+			return s.src.Rules.Rollback(ctx, to, nil, question.Author, question.Reason)
 		}
 		old, err := s.src.Rules.EntryAt(ctx, to)
 		if err != nil {
