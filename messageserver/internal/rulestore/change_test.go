@@ -271,6 +271,40 @@ func TestEndedRulesAreTakenOut(t *testing.T) {
 	}
 }
 
+// TestAnEditForAnotherVersionIsNotMade: also where it would do nothing, or does not fit what others have made meanwhile.
+func TestAnEditForAnotherVersionIsNotMade(t *testing.T) {
+	n := newNode(t, Options{Store: newBolt(t)})
+	n.apply(offs("Pay"))
+	seen := n.apply(offs("Pay", "Ask")).Mark
+	if bob := n.apply(offs("Refund")); bob.From != seen {
+		t.Errorf("it was made from %s, want %s", name(bob.From), name(seen))
+	}
+	edit := func(from *governance.Mark, dry bool) error {
+		_, err := n.Switch(t.Context(), Edit{Insert: []rules.Rule{offRule("Pay")}, From: from, Author: "alice", DryRun: dry})
+		return err
+	}
+	for what, err := range map[string]error{
+		"a switch":         edit(&seen, false),
+		"a dry run":        edit(&seen, true),
+		"what is not here": func() error { _, err := n.Switch(t.Context(), Edit{Remove: []string{"Ask-off"}, From: &seen, Author: "alice"}); return err }(),
+		"a rollback":       func() error { _, err := n.Rollback(t.Context(), version(1), &seen, "alice", ""); return err }(),
+		"one to no change": func() error { _, err := n.Rollback(t.Context(), version(3), &seen, "alice", ""); return err }(),
+	} {
+		conflict, ok := errors.AsType[*ConflictError](err)
+		if !ok || conflict.Has.Mark != version(3) || n.Standing().Mark != version(3) {
+			t.Errorf("%s: %v, in force %s", what, err, name(n.Standing().Mark))
+		}
+	}
+	now := version(3)
+	if err := edit(&now, false); err != nil || !n.off("Pay") || !n.off("Refund") {
+		t.Errorf("from the newest: %v", err)
+	}
+	now = version(4)
+	if back, err := n.Rollback(t.Context(), version(1), &now, "alice", ""); err != nil || back.From != now || n.off("Refund") {
+		t.Errorf("back from the newest: %+v, %v", back, err)
+	}
+}
+
 // TestAPutWithoutAnAnswerIsAskedFor: what is known is said.
 func TestAPutWithoutAnAnswerIsAskedFor(t *testing.T) {
 	store := &broken{Store: newBolt(t)}
