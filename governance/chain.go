@@ -6,7 +6,8 @@ import (
 )
 
 // Chain is policies in the order in which they are asked. It is a Policy itself: the first that refuses ends it, and those
-// before it hear Local; who admits hears the outcome in reverse order. Their waits do not add up: the longest one counts.
+// before it hear Local, so that they give back what they took; who admits hears the outcome in reverse order. Their waits do not add
+// up: the longest one counts.
 type Chain []Policy
 
 // Admit implements Policy.

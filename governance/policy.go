@@ -9,7 +9,8 @@ type Policy interface {
 	Admit(now time.Duration, c *Call) Verdict
 
 	// Settle is called exactly once for each call that this policy admitted, after its last attempt, with the outcome of the
-	// whole call. It is not called for a call that this policy refused.
+	// whole call. It is not called for a call that this policy refused. Local says that the call did not run and was not
+	// refused by an instance: a later policy refused it, it was cancelled while it was held, or nobody was found for it.
 	Settle(now time.Duration, c *Call, o Outcome)
 }
 
@@ -44,7 +45,7 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	Local     Outcome = iota // a node ended it by itself (refused, cancelled before it was sent): says nothing about an instance
+	Local     Outcome = iota // a node ended it by itself (refused, cancelled before it ran): says nothing about an instance
 	Succeeded                // OK, ACCEPTED
 	Refused                  // the instance refused it: NOT_EXECUTED
 	Failed                   // the handler ran and failed: EXECUTED

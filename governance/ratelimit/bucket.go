@@ -34,7 +34,7 @@ type schedule struct {
 	token int64
 	burst int64 // ≤ 2^60
 
-	// Updated by take. It is where the schedule would be if each token came when it was earned, ≤ 2^63 − 1.
+	// Updated by take and Return. It is where the schedule would be if each token came when it was earned, ≤ 2^63 − 1.
 	arrival atomic.Int64
 }
 
@@ -145,6 +145,25 @@ func (b *Bucket) take(now, maxWait time.Duration) (wait time.Duration, ok bool) 
 		}
 		if s.arrival.CompareAndSwap(arrival, next) {
 			return wait, true
+		}
+	}
+}
+
+// Return gives back a token that was taken and not used. What a full bucket gets is lost, as what it earns is. It does not allocate.
+//
+// Who has reserved keeps the wait that was named, whatever is given back before its turn: from the bucket's beginning on no more
+// than the rate and one burst are used, but in a stretch of time there may be as many more as were given back.
+func (b *Bucket) Return(now time.Duration) {
+	for {
+		s := b.state.Load()
+		arrival := s.arrival.Load()
+		if arrival == moved {
+			runtime.Gosched()
+			continue
+		}
+		next := max(arrival-s.token, s.level(now))
+		if next >= arrival || s.arrival.CompareAndSwap(arrival, next) {
+			return
 		}
 	}
 }

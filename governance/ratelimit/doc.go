@@ -11,6 +11,11 @@
 // A Policy asks the bucket and says what becomes of a call that it does not let pass: Reject, Alarm or Pace. The bucket
 // outlives the policy, so that a new document does not hand out a new burst; and several policies may share one.
 //
-// Failure: there is none. A step back of now is a time at which less has been earned: it never lets more pass. What a later
-// policy refuses has used its token.
+// A call that never ran gives its token back when it is settled as Local: one that a later policy has refused, that was cancelled
+// while it was held, for which nobody was found. So what is refused elsewhere does not use up the rate, and nobody waits behind
+// calls that are gone. A policy remembers no calls; where those that it admits may have no token (Alarm, and any rule in
+// shadow) it gives none back, and counts a bit more as over the limit than was. The demand, Asked, has all of them.
+//
+// Failure: there is none. A step back of now is a time at which less has been earned: it never lets more pass. A wall clock that
+// is set back over the end of a rule may give it a token for each call that it admitted while it had ended, up to its burst.
 package ratelimit

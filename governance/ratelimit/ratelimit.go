@@ -99,7 +99,15 @@ func (p *Policy) alarm() {
 	p.rule.Tally.Alarmed.Add(1)
 }
 
-// Settle implements governance.Policy.
-func (p *Policy) Settle(time.Duration, *governance.Call, governance.Outcome) {}
+// Settle implements governance.Policy. A call that never ran gives its token back.
+func (p *Policy) Settle(now time.Duration, _ *governance.Call, o governance.Outcome) {
+	switch {
+	case o != governance.Local:
+	case p.rule.Shadow, p.options.Over == Alarm: // it may have got none
+	case p.rule.Over(now): // the same: it may have come after the end
+	default:
+		p.bucket.Return(now)
+	}
+}
 
 var _ governance.Policy = (*Policy)(nil)
