@@ -110,13 +110,14 @@ func (c *Call) leave(now time.Duration, code wire.Code) {
 	}
 	if c.admitted {
 		c.admitted = false
-		c.regime.Policy.Settle(now, &c.facts, settled(code))
+		c.regime.Policy.Settle(now, &c.facts, settled(code, c.nhad > 0))
 	}
 	c.account.meter.Finished(uint16(code), max(now-c.Arrived, 0))
 }
 
-// settled translates how a call ended for the policies that admitted it.
-func settled(code wire.Code) governance.Outcome {
+// settled translates how a call ended for the policies that admitted it. What this node ended without having sent it to an
+// instance (nobody fits, it expired while it was held, all queues are full) is as if it had been refused at once.
+func settled(code wire.Code, sent bool) governance.Outcome {
 	switch code.Class() {
 	case wire.Success:
 		return governance.Succeeded
@@ -125,7 +126,7 @@ func settled(code wire.Code) governance.Outcome {
 	case wire.Unknown:
 		return governance.Unknown
 	}
-	if code == wire.Cancelled {
+	if code == wire.Cancelled || !sent {
 		return governance.Local
 	}
 	return governance.Refused
