@@ -284,9 +284,12 @@ func TestAnEditForAnotherVersionIsNotMade(t *testing.T) {
 		return err
 	}
 	for what, err := range map[string]error{
-		"a switch":         edit(&seen, false),
-		"a dry run":        edit(&seen, true),
-		"what is not here": func() error { _, err := n.Switch(t.Context(), Edit{Remove: []string{"Ask-off"}, From: &seen, Author: "alice"}); return err }(),
+		"a switch":  edit(&seen, false),
+		"a dry run": edit(&seen, true),
+		"what is not here": func() error {
+			_, err := n.Switch(t.Context(), Edit{Remove: []string{"Ask-off"}, From: &seen, Author: "alice"})
+			return err
+		}(),
 		"a rollback":       func() error { _, err := n.Rollback(t.Context(), version(1), &seen, "alice", ""); return err }(),
 		"one to no change": func() error { _, err := n.Rollback(t.Context(), version(3), &seen, "alice", ""); return err }(),
 	} {
