@@ -49,6 +49,10 @@ func TestATokenThatIsGivenBackIsThereAgain(t *testing.T) {
 	b.Take(2 * time.Minute)
 	b.Return(2 * time.Minute)
 	want(2*time.Minute, 2)
+	for range 1000 {
+		b.Return(2 * time.Minute)
+	}
+	want(time.Minute, 2-60*20) // at a step back of now less has been earned, whatever was given back
 	none := NewBucket(0, 10)
 	none.Return(time.Hour)
 	if ok, _ := none.Take(time.Hour); ok {
