@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"fmt"
-	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -112,7 +111,8 @@ func (x *crossing) end() {
 	atOnce(all...)
 }
 
-// isAccurate offers three times what the limit allows, and counts what comes to handlers.
+// isAccurate offers three times what the limit allows, and counts what comes to handlers. What too few calls pass of on a machine that is
+// busy with something else is measured again; a limit that is wrong is so every time. Too many never pass.
 func isAccurate(t *testing.T, g *governed, s skew) {
 	const offer = 3 * meshLimit
 	rates := func(second int) []float64 {
@@ -124,14 +124,30 @@ func isAccurate(t *testing.T, g *governed, s skew) {
 	}
 	x := g.cross(s.every, rates(0)...)
 	g.lasts(warmUp)
+	for range 3 {
+		got, asked, ahead := x.measure(s.name, rates)
+		if ahead > meshLimit/10 {
+			t.Errorf("%.0f calls more have passed than the limit allows, want at most the burst of a tenth", ahead)
+		}
+		if got > meshLimit*(1+2*tolerance) {
+			t.Errorf("%.1f/s pass, want %.0f/s within %.0f %%", got, meshLimit, 200*tolerance)
+		}
+		if asked >= 2*meshLimit && got >= meshLimit*(1-2*tolerance) {
+			x.end()
+			return
+		}
+	}
+	t.Errorf("three times, less than %.0f %% of the limit pass, or the machine is too busy to offer more calls", 100-200*tolerance)
+}
 
-	began, before, offered := time.Now(), x.admitted(), x.offered()
-	first, last, from := before, before, began
+// measure returns how many calls pass in a second, how many are offered, and how many more have passed at the end of any second than
+// the limit allows up to then.
+func (x *crossing) measure(name string, rates func(second int) []float64) (got, asked, ahead float64) {
+	began, first, offered := time.Now(), x.admitted(), x.offered()
+	last, from := first, began
 	var seconds []string
-	worst := 0.0
 	ticks := time.NewTicker(time.Second)
 	defer ticks.Stop()
-	var over time.Duration
 	for second := range windows {
 		for i, r := range rates(second) {
 			x.loads[i].rate.Store(int64(r))
@@ -140,23 +156,14 @@ func isAccurate(t *testing.T, g *governed, s skew) {
 		now, n := time.Now(), x.admitted()
 		rate := float64(n-last) / now.Sub(from).Seconds()
 		seconds = append(seconds, fmt.Sprintf("%.0f", rate))
-		worst = max(worst, rate)
-		last, from, over = n, now, now.Sub(began)
+		ahead = max(ahead, float64(n-first)-meshLimit*(1+2*tolerance)*now.Sub(began).Seconds())
+		last, from = n, now
 	}
-	got, asked := float64(last-first)/over.Seconds(), float64(x.offered()-offered)/over.Seconds()
-	x.end()
-	t.Logf("%s: %.1f/s pass of %.0f/s, %+.2f %%, of %.0f/s; second by second %s",
-		s.name, got, meshLimit, 100*(got/meshLimit-1), asked, strings.Join(seconds, " "))
-	if asked < 2*meshLimit {
-		t.Errorf("VOID: %.0f/s are offered: the machine is too busy", asked)
-		return
-	}
-	if math.Abs(got/meshLimit-1) > 2*tolerance {
-		t.Errorf("%.1f/s pass, want %.0f/s within %.0f %%", got, meshLimit, 200*tolerance)
-	}
-	if worst > meshLimit*1.2 {
-		t.Errorf("%.0f/s pass in one second, want at most the limit and its burst of a tenth", worst)
-	}
+	over := from.Sub(began).Seconds()
+	got, asked = float64(last-first)/over, float64(x.offered()-offered)/over
+	x.g.t.Logf("%s: %.1f/s pass of %.0f/s, %+.2f %%, of %.0f/s; second by second %s",
+		name, got, meshLimit, 100*(got/meshLimit-1), asked, strings.Join(seconds, " "))
+	return got, asked, ahead
 }
 
 // In a split no more calls pass on all sides together than the limit and one lease.
@@ -187,7 +194,7 @@ func TestALimitOfTheMeshInASplit(t *testing.T) {
 	x.end()
 
 	// One lease of at most a second, and the burst.
-	most, least := meshLimit*(split.Seconds()+1)+meshLimit/10, 0.9*meshLimit*split.Seconds()
+	most, least := meshLimit*(split.Seconds()+1)+meshLimit/10, 0.8*meshLimit*split.Seconds()
 	t.Logf("in a split of %.2f s, seen after %.2f s, %.0f calls pass, %.1f/s; at most %.0f may; shares %v; afterwards %.1f/s",
 		split.Seconds(), down.Seconds(), passed, passed/split.Seconds(), most, apart, healed)
 	if passed > most || passed < least {
@@ -200,7 +207,7 @@ func TestALimitOfTheMeshInASplit(t *testing.T) {
 	if sum > meshLimit*1.01 {
 		t.Errorf("the shares of the two sides are %v, together %.0f/s, want at most %.0f/s", apart, sum, meshLimit)
 	}
-	if math.Abs(healed/meshLimit-1) > 3*tolerance {
+	if healed > meshLimit*(1+3*tolerance) || healed < 0.8*meshLimit { // it is a short time, and the machine may be busy
 		t.Errorf("%.1f/s pass after the split, want %.0f/s", healed, meshLimit)
 	}
 }
