@@ -64,12 +64,9 @@ func countsOf(r *Rule, before *counts, now time.Duration) *counts {
 // the new one, until whoever shares it out says otherwise.
 func (c *counts) limit(l *Rate, before *counts, now time.Duration) {
 	c.perSecond, c.burst = l.PerSecond, l.burst()
-	fresh := func() *ratelimit.Bucket {
-		if l.Per == PerNode {
-			return ratelimit.NewBucket(c.perSecond, c.burst)
-		}
-		return ratelimit.NewBucket(c.perSecond, 1) // no burst at each node, until whoever shares it out says whose it is
-	}
+	// A limit of the mesh begins whole at each node, until whoever shares it out says how much is whose, a moment later: a caller
+	// that is new must not earn its first calls.
+	fresh := func() *ratelimit.Bucket { return ratelimit.NewBucket(c.perSecond, c.burst) }
 	change := func(b *ratelimit.Bucket) {
 		switch {
 		case l.Per == PerNode:
