@@ -86,7 +86,7 @@ func explainMade(cmd *cobra.Command, client *adminclient.Client, f *askFlags, id
 func printRefusal(w io.Writer, r *adminclient.Refused) error {
 	by := "by no rule"
 	if r.Rule != "" {
-		by = fmt.Sprintf("by rule %s of version %d", r.Rule, r.RuleVersion)
+		by = fmt.Sprintf("by rule %s of version %s", r.Rule, adminclient.Mark{Epoch: r.RuleEpoch, Version: r.RuleVersion})
 	}
 	text := fmt.Sprintf("call %s of %s (%s) to %s was refused at node %s at %s: %s, %s", r.RPCID, r.Caller, from(r), method(r.Module, r.Method), r.Node,
 		moment(r.At), codeOf(r), by)

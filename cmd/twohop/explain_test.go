@@ -7,7 +7,7 @@ import (
 
 const (
 	refusedCall = `{"node":"b","at":"2026-11-20T10:00:00Z","rpc_id":"4611686018427387904","caller":"web","caller_instance":"w1","caller_ip":"10.0.0.7","module":"fishtrade",
-		"method":"SendRocket","group":"g1","code":23,"code_name":"DEGRADED","rule_id":"off:x","rule_version":7,"explanation":{"decided":"off:x"},"text":"web → fishtrade.SendRocket: refused\n  off:x \u001b[1m\n"}`
+		"method":"SendRocket","group":"g1","code":23,"code_name":"DEGRADED","rule_id":"off:x","rule_version":7,"rule_epoch":1,"explanation":{"decided":"off:x"},"text":"web → fishtrade.SendRocket: refused\n  off:x \u001b[1m\n"}`
 	elsewhere = `"nodes":[{"node":"a"},{"node":"c","error":"late"}]`
 )
 
@@ -17,7 +17,7 @@ func TestACallIsExplained(t *testing.T) {
 	if code != exitOK || errs != "twohop: node c was not heard, what it has refused is missing here: late\n" {
 		t.Errorf("%d, %q", code, errs)
 	}
-	wantLines(t, out, "call 4611686018427387904 of web (w1 at 10.0.0.7) to fishtrade.SendRocket was refused at node b at 2026-11-20 10:00:00 UTC: DEGRADED, by rule off:x of version 7",
+	wantLines(t, out, "call 4611686018427387904 of web (w1 at 10.0.0.7) to fishtrade.SendRocket was refused at node b at 2026-11-20 10:00:00 UTC: DEGRADED, by rule off:x of version 1.7",
 		"such a call now:", "web → fishtrade.SendRocket: refused", "off:x ?[1m")
 	if q := f.questions("/v1/rules/explain"); q[0].query.Get("rpc_id") != "4611686018427387904" {
 		t.Errorf("asked %v", q)

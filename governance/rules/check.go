@@ -49,11 +49,7 @@ func (d *Document) Warnings(k Known) []Problem {
 		if name == "" || slices.Contains(known, name) {
 			return false
 		}
-		message := fmt.Sprintf("%s: nobody has registered %s%s", key, name, where)
-		if meant := nearest(name, known); meant != "" {
-			message += "; did you mean " + meant + "?"
-		}
-		problems = append(problems, r.problem(at, message))
+		problems = append(problems, r.problem(at, unregistered(key, name, known, where)))
 		return true
 	}
 	methods := map[string][]string{}
@@ -71,4 +67,24 @@ func (d *Document) Warnings(k Known) []Problem {
 	}
 	inOrder(problems)
 	return problems
+}
+
+func unregistered(key, name string, known []string, where string) string {
+	message := fmt.Sprintf("%s: nobody has registered %s%s", key, name, where)
+	if meant := nearest(name, known); meant != "" {
+		message += "; did you mean " + meant + "?"
+	}
+	return message
+}
+
+// Warn adds a warning to an explanation if nobody has registered the method that it is about, or its module.
+func (e *Explanation) Warn(k Known) {
+	modules := k.Modules()
+	if !slices.Contains(modules, e.Module) {
+		e.Warnings = append(e.Warnings, unregistered("module", e.Module, modules, ""))
+		return
+	}
+	if methods := k.Methods(e.Module); e.Method != "" && !slices.Contains(methods, e.Method) {
+		e.Warnings = append(e.Warnings, unregistered("method", e.Method, methods, " in "+e.Module))
+	}
 }

@@ -378,9 +378,9 @@ func TestExplainChangesNothing(t *testing.T) {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(`web → pay.Pay, by rules 1.42: refused by limit with code 21
-  who, line 3, callers (pay): web may not call: refuses; in shadow
+  who, line 3, callers (pay): web may not call: would refuse; in shadow
   pw, line 6, password (pay.Pay): the server wants a digest by one of its keys
-  ended, line 4, off (every call): all calls are off: refuses; has ended
+  ended, line 4, off (every call): has ended; until then: all calls are off
   some, line 5, off (every call): 0.5 % of the calls are off
   limit, line 7, rate (pay): 0 of 1 left at 10 per second: refuses
   held, line 8, rate (every call): 0 of 1 left at 10 per second; the call would be held for 100ms

@@ -37,6 +37,9 @@ type Explanation struct {
 	Decided string `json:"decided,omitempty"`
 	Code    uint16 `json:"code,omitempty"`
 
+	// Warnings say what may be a slip in the question: names that nobody has registered.
+	Warnings []string `json:"warnings,omitempty"`
+
 	// Settings are those that hold, each with the rule that it is from.
 	Settings []SettingOf `json:"settings,omitempty"`
 }
@@ -160,7 +163,7 @@ func (c *compiled) explainRate(f *Finding, now time.Duration, call *governance.C
 		}
 	}
 	left, perSecond := bucket.Left(now), bucket.Rate()
-	f.Why = fmt.Sprintf("%s of %s left at %s per second", decimal(math.Floor(left*10)/10), decimal(c.Rate.burst()), decimal(math.Round(perSecond*10)/10))
+	f.Why = c.left(left, perSecond)
 	if left >= 1 {
 		return
 	}
@@ -180,6 +183,19 @@ func (c *compiled) explainRate(f *Finding, now time.Duration, call *governance.C
 	default:
 		f.Refuses, f.Code = RefusesYes, codeRateLimited
 	}
+}
+
+// left says how much a bucket has. That of a limit of the whole mesh has the part of it that this node may let through now.
+func (c *compiled) left(tokens, perSecond float64) string {
+	has, earns := decimal(math.Floor(tokens*10)/10), decimal(math.Round(perSecond*10)/10)
+	limit, burst := decimal(c.Rate.PerSecond), decimal(c.Rate.burst())
+	switch {
+	case c.Rate.Per == PerNode:
+		return fmt.Sprintf("%s of %s left at %s per second, which each node has", has, burst, earns)
+	case perSecond == c.Rate.PerSecond: // the share is all of it, as at a node that is alone
+		return fmt.Sprintf("%s of %s left at %s per second", has, burst, earns)
+	}
+	return fmt.Sprintf("%s left of this node's share, which is %s per second; the mesh has %s per second, burst %s", has, earns, limit, burst)
 }
 
 // explainConcurrency looks at the gauge, and takes nothing.

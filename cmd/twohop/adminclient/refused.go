@@ -22,6 +22,7 @@ type Refused struct {
 	CodeName     string          `json:"code_name,omitempty"`
 	Rule         string          `json:"rule_id,omitempty"`
 	RuleVersion  uint64          `json:"rule_version,omitempty"`
+	RuleEpoch    uint64          `json:"rule_epoch,omitempty"`
 	RetryAfterMS float64         `json:"retry_after_ms,omitempty"`
 	Explanation  json.RawMessage `json:"explanation,omitempty"` // by the rules of today
 	Text         string          `json:"text,omitempty"`        // the same for people

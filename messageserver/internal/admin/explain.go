@@ -49,6 +49,7 @@ type refusal struct {
 	CodeName     string  `json:"code_name,omitempty"`
 	RuleID       string  `json:"rule_id,omitempty"`
 	RuleVersion  uint64  `json:"rule_version,omitempty"`
+	RuleEpoch    uint64  `json:"rule_epoch,omitempty"`
 	RetryAfterMS float64 `json:"retry_after_ms,omitempty"`
 
 	Explanation rules.Explanation `json:"explanation"` // by the rules of today
@@ -77,8 +78,8 @@ func (src *Sources) ownRefusals(q refusedQuestion) []refusal {
 	}) {
 		r := refusal{
 			Node: src.Node, At: one.At, RPCID: one.RPCID, callView: viewCall(&one.Call), Code: int(one.Code), CodeName: src.codeName(int(one.Code)),
-			RuleID: one.RuleID, RuleVersion: one.RuleVersion, RetryAfterMS: float64(one.RetryAfter.Microseconds()) / 1000,
-			Explanation: one.Explanation, Text: one.Explanation.String(),
+			RuleID: one.RuleID, RuleVersion: one.RuleVersion, RuleEpoch: one.RuleEpoch,
+			RetryAfterMS: float64(one.RetryAfter.Microseconds()) / 1000, Explanation: one.Explanation, Text: src.explained(&one.Explanation),
 		}
 		if size += sizeOf(&r); size > maxReport {
 			break
@@ -86,6 +87,11 @@ func (src *Sources) ownRefusals(q refusedQuestion) []refusal {
 		found = append(found, r)
 	}
 	return found
+}
+
+// explained writes an explanation for people, who know codes by their names.
+func (src *Sources) explained(e *rules.Explanation) string {
+	return e.Text(func(code uint16) string { return src.codeName(int(code)) })
 }
 
 func (src *Sources) codeName(number int) string {
@@ -143,12 +149,13 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e := s.src.Rules.Set().Explain(s.src.Now(), &call)
+	e.Warn(s.src.known())
 	answer(w, http.StatusOK, struct {
 		Node        string            `json:"node"`
 		Call        callView          `json:"call"`
 		Explanation rules.Explanation `json:"explanation"`
 		Text        string            `json:"text"`
-	}{s.src.Node, viewCall(&call), e, e.String()})
+	}{s.src.Node, viewCall(&call), e, s.src.explained(&e)})
 }
 
 // explainMade explains a call that was refused. The node that it entered knows it.

@@ -78,7 +78,11 @@ func TestACallThatWasNotMadeIsExplained(t *testing.T) {
 		if got.Explanation.Decided != want || got.Text == "" || got.Call.Caller == "" {
 			t.Errorf("%s: decided by %q, want %q: %s", query, got.Explanation.Decided, want, got.Text)
 		}
+		if want == "pay-off" && !strings.Contains(got.Text, "refused by pay-off with DEGRADED\n") {
+			t.Errorf("%s: %s", query, got.Text)
+		}
 	}
+	a.wantText("/v1/rules/explain?module=pay&method=Chrge", http.StatusOK, "method: nobody has registered Chrge in pay; did you mean Charge?")
 	var state rulesView
 	a.wantJSON("/v1/rules", http.StatusOK, &state)
 	for _, r := range state.Rules {

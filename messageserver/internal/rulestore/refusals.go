@@ -38,18 +38,19 @@ type refusal struct {
 	call       governance.Call
 	code       uint16
 	ruleID     string
+	epoch      uint64 // of the rules in force then
 	version    uint64
 	retryAfter time.Duration
 }
 
 // Note implements governance.Refusals.
 func (r *Rules) Note(now time.Duration, rpcID uint64, c *governance.Call, v governance.Verdict) {
-	n := r.refusals.next.Add(1)
+	n, epoch := r.refusals.next.Add(1), r.Set().Mark().Epoch
 	p := r.refusals.place(n - 1)
 	p.mu.Lock()
 	if p.number < n {
 		p.number, p.at, p.rpcID, p.call = n, now, rpcID, *c
-		p.code, p.ruleID, p.version, p.retryAfter = v.Code, v.RuleID, v.RuleVersion, v.RetryAfter
+		p.code, p.ruleID, p.epoch, p.version, p.retryAfter = v.Code, v.RuleID, epoch, v.RuleVersion, v.RetryAfter
 	}
 	p.mu.Unlock()
 }
@@ -91,6 +92,7 @@ type Refused struct {
 	Code        uint16          `json:"code"`
 	RuleID      string          `json:"rule_id,omitempty"`
 	RuleVersion uint64          `json:"rule_version,omitempty"`
+	RuleEpoch   uint64          `json:"rule_epoch,omitempty"` // with RuleVersion it is the mark of the rules that have refused it
 	RetryAfter  time.Duration   `json:"retry_after,omitempty"`
 
 	// Explanation is what the rules in force now say of such a call. They may be newer than RuleVersion.
@@ -113,7 +115,7 @@ func (r *Rules) Refused(f RefusedFilter) []Refused {
 		}
 		found = append(found, Refused{
 			At: time.Unix(0, r.o.Calendar.At(one.at)).UTC(), RPCID: one.rpcID, Call: one.call, Code: one.code,
-			RuleID: one.ruleID, RuleVersion: one.version, RetryAfter: one.retryAfter,
+			RuleID: one.ruleID, RuleVersion: one.version, RuleEpoch: one.epoch, RetryAfter: one.retryAfter,
 			Explanation: set.Explain(now, &one.call),
 		})
 	}

@@ -66,7 +66,7 @@ func TestRefusedCallsAreKeptAndFound(t *testing.T) {
 		}
 	}
 	one := r.Refused(RefusedFilter{RPCID: 1})[0]
-	if one.Call != *callOf("web", "Pay") || one.Code != 17 || one.RuleID != "Pay-off" || one.RuleVersion != 7 || one.RetryAfter != time.Second {
+	if one.Call != *callOf("web", "Pay") || one.Code != 17 || one.RuleID != "Pay-off" || one.RuleVersion != 7 || one.RuleEpoch != version(7).Epoch || one.RetryAfter != time.Second {
 		t.Errorf("kept %+v", one)
 	}
 	if want := time.Unix(0, r.o.Calendar.At(time.Hour)); !one.At.Equal(want) {
