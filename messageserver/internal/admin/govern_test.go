@@ -114,7 +114,7 @@ func newGoverned(t *testing.T, name string, store rulestore.Store, now func() ti
 	t.Helper()
 	g := &governed{now: now, audit: audit.Memory(0, audit.Options{})}
 	var err error
-	if g.rules, err = rulestore.New(rulestore.Options{Node: name, Store: store, Now: now, Audit: g.record}); err != nil {
+	if g.rules, err = rulestore.New(rulestore.Options{Node: name, Store: store, Now: now, Audit: g.record, Epoch: func() uint64 { return 1 }}); err != nil {
 		t.Fatal(err)
 	}
 	if g.stats, err = stats.New(stats.Options{Node: name, Now: now, Wall: time.Now}); err != nil {
@@ -203,6 +203,7 @@ type changed struct {
 		Message      string
 	}
 	Has      versionView
+	NoSuch   bool `json:"no_such_version"`
 	Switches []struct{ ID, Module, Caller string }
 	Nodes    []nodeRow `json:"nodes"`
 }

@@ -117,13 +117,17 @@ func (s *Server) rollback(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = question.check()
 	}
+	var from *governance.Mark
+	if err == nil {
+		from, status, err = readMatch(r.Header.Get("If-Match"), true)
+	}
 	if err != nil {
 		refuse(w, status, err.Error())
 		return
 	}
-	s.apply(w, r, nil, &question.account, func(ctx context.Context) (rulestore.Applied, error) {
+	s.apply(w, r, from, &question.account, func(ctx context.Context) (rulestore.Applied, error) {
 		if !question.DryRun {
-			return s.src.Rules.Rollback(ctx, to, nil, question.Author, question.Reason)
+			return s.src.Rules.Rollback(ctx, to, from, question.Author, question.Reason)
 		}
 		old, err := s.src.Rules.EntryAt(ctx, to)
 		if err != nil {
@@ -133,6 +137,6 @@ func (s *Server) rollback(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return rulestore.Applied{}, err
 		}
-		return s.src.Rules.Apply(ctx, rulestore.Change{Text: text, Author: question.Author, DryRun: true})
+		return s.src.Rules.Apply(ctx, rulestore.Change{Text: text, From: from, Author: question.Author, DryRun: true})
 	})
 }

@@ -119,7 +119,7 @@ func (s *Server) setRules(w http.ResponseWriter, r *http.Request) {
 		refuse(w, status, err.Error())
 		return
 	}
-	from, status, err := readMatch(r.Header.Get("If-Match"))
+	from, status, err := readMatch(r.Header.Get("If-Match"), false)
 	if err != nil {
 		refuse(w, status, err.Error())
 		return
@@ -138,10 +138,13 @@ func firstOf(a, b string) string {
 	return b
 }
 
-// readMatch reads the header If-Match: the mark that it names, or nil for whichever is there.
-func readMatch(header string) (from *governance.Mark, status int, err error) {
+// readMatch reads the header If-Match: the mark that it names, or nil for whichever is there. If it is optional, nothing is that, too.
+func readMatch(header string, optional bool) (from *governance.Mark, status int, err error) {
 	switch header = strings.TrimSpace(header); header {
 	case "":
+		if optional {
+			return nil, 0, nil
+		}
 		return nil, http.StatusPreconditionRequired, errors.New("the header If-Match is missing: it has the ETag of GET /v1/rules from which " +
 			"the change was made, or * for whatever is there")
 	case "*":
@@ -178,6 +181,7 @@ type applied struct {
 	DryRun    bool   `json:"dry_run,omitempty"`
 	Unchanged bool   `json:"unchanged,omitempty"`
 
+	From     governance.Mark `json:"from"` // the version that it was made from
 	Mark     governance.Mark `json:"mark"`
 	Hash     string          `json:"hash"`
 	Changes  []rules.Change  `json:"changes"`
@@ -208,7 +212,7 @@ func (s *Server) apply(
 
 func (src *Sources) applied(before *rulestore.Entry, done *rulestore.Applied, by *account) applied {
 	return applied{
-		Node: src.Node, DryRun: by.DryRun, Unchanged: done.Hash == before.Hash, Mark: done.Mark, Hash: done.Hash,
+		Node: src.Node, DryRun: by.DryRun, Unchanged: done.Hash == before.Hash, From: done.From, Mark: done.Mark, Hash: done.Hash,
 		Changes: orEmpty(done.Changes), Warnings: orEmpty(done.Warnings),
 	}
 }
@@ -224,11 +228,16 @@ func (s *Server) refuseRules(ctx context.Context, w http.ResponseWriter, from *g
 			Problems []rules.Problem `json:"problems"`
 		}{"the document is refused, and nothing has changed: " + reason(invalid), invalid.Problems})
 	case isConflict:
+		text, never := reason(conflict)+"; nothing of this change was done", s.src.neverWas(ctx, from)
+		if never {
+			text = fmt.Sprintf("there is no version %s: the newest is %s; nothing was changed", markText(*from), markText(conflict.Has.Mark))
+		}
 		answer(w, http.StatusPreconditionFailed, struct {
 			Error   string         `json:"error"`
+			NoSuch  bool           `json:"no_such_version,omitempty"` // the version that it was made from never was
 			Has     versionView    `json:"has"`
 			Changes []rules.Change `json:"changes"`
-		}{reason(conflict) + "; nothing of this change was done", viewVersion(&conflict.Has), s.src.since(ctx, from, &conflict.Has)})
+		}{text, never, viewVersion(&conflict.Has), s.src.since(ctx, from, &conflict.Has)})
 	case errors.Is(err, rulestore.ErrNoEntry):
 		refuse(w, http.StatusNotFound, "there is no such version: GET /v1/rules/history lists those that are kept")
 	case errors.Is(err, rulestore.ErrUnknown):
@@ -236,6 +245,19 @@ func (s *Server) refuseRules(ctx context.Context, w http.ResponseWriter, from *g
 	default:
 		refuse(w, http.StatusServiceUnavailable, reason(err))
 	}
+}
+
+// neverWas reports whether there never was such a version: it is not there, though older ones are, which go first. A version before the
+// oldest one that is kept may have been.
+func (src *Sources) neverWas(ctx context.Context, from *governance.Mark) bool {
+	if from == nil || *from == (governance.Mark{}) {
+		return false
+	}
+	if _, err := src.Rules.EntryAt(ctx, *from); !errors.Is(err, rulestore.ErrNoEntry) {
+		return false
+	}
+	older, err := src.Rules.History(ctx, *from, 1)
+	return err == nil && (len(older) > 0 || from.Version == 0)
 }
 
 // since returns what has changed from a version to another one; nothing where the old one is not kept any more.

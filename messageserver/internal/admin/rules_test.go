@@ -131,9 +131,15 @@ func TestTwoOperatorsAtOnce(t *testing.T) {
 	if now := a.etag(); now != `"1.2"` {
 		t.Errorf("the second one has changed it to %s", now)
 	}
-	// From a version that is not kept, nothing can be compared, and it is refused all the same.
-	if old := a.putRules(`"1.99"`, payLimit); old.Status != http.StatusPreconditionFailed || old.Changes == nil || len(old.Changes) != 0 {
-		t.Errorf("got %+v", old)
+	// From a version that never was, nothing can be compared, and it is refused all the same.
+	for _, never := range []string{"1.99", "1.0", "2.1"} {
+		if old := a.putRules(`"`+never+`"`, payLimit); old.Status != http.StatusPreconditionFailed || old.Changes == nil || len(old.Changes) != 0 ||
+			!old.NoSuch || !strings.HasPrefix(old.Error, "there is no version "+never+": the newest is 1.2;") {
+			t.Errorf("%s: %+v", never, old)
+		}
+	}
+	if old := a.putRules(`"0.0"`, payLimit); old.Status != http.StatusPreconditionFailed || old.NoSuch || old.lines() != "added pay-limit, added pay-off" {
+		t.Errorf("from no document: %+v", old)
 	}
 }
 

@@ -129,6 +129,10 @@ func (s *Server) switches(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = q.check()
 	}
+	var from *governance.Mark
+	if err == nil {
+		from, status, err = readMatch(r.Header.Get("If-Match"), true)
+	}
 	if err != nil {
 		refuse(w, status, err.Error())
 		return
@@ -136,9 +140,9 @@ func (s *Server) switches(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := changing(r.Context(), r.RemoteAddr)
 	defer cancel()
 	before, began := s.src.Rules.Current(), time.Now()
-	a, done, err := s.turn(ctx, &q)
+	a, done, err := s.turn(ctx, &q, from)
 	if err != nil {
-		s.refuseSwitch(ctx, w, &q, err)
+		s.refuseSwitch(ctx, w, &q, from, err)
 		return
 	}
 	own, hit := s.src.ownCallers(hitQuestion(&q.Scope)), make(chan struct{})
@@ -156,15 +160,25 @@ func (s *Server) switches(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, a)
 }
 
-// turn makes the change. What it is made of depends on the rules that there are: it is made anew if they change meanwhile.
-func (s *Server) turn(ctx context.Context, q *switchRequest) (a switched, done rulestore.Applied, err error) {
+// turn makes the change. What it is made of depends on the rules that there are: it is made anew if they change meanwhile, unless it is
+// for those of one version only, from.
+func (s *Server) turn(ctx context.Context, q *switchRequest, from *governance.Mark) (a switched, done rulestore.Applied, err error) {
 	for try := 1; ; try++ {
 		mark, doc, err := s.src.newest(ctx)
 		if err != nil {
 			return a, done, fmt.Errorf("nothing was changed: the newest rules cannot be read: %w", err)
 		}
+		if from != nil && *from != mark { // it need not fit what is there now
+			has := s.src.Rules.Current()
+			if has.Mark != mark {
+				if has, err = s.src.Rules.EntryAt(ctx, mark); err != nil {
+					return a, done, fmt.Errorf("nothing was changed: the newest rules cannot be read: %w", err)
+				}
+			}
+			return a, done, &rulestore.ConflictError{Has: has}
+		}
 		a = switched{Action: q.Action}
-		edit := rulestore.Edit{Author: q.Author, Reason: q.Reason, DryRun: q.DryRun}
+		edit := rulestore.Edit{From: from, Author: q.Author, Reason: q.Reason, DryRun: q.DryRun}
 		if q.Action == switchOn {
 			if a.Removed = q.matching(doc); len(a.Removed) == 0 {
 				return a, done, &notSwitchedError{doc}
@@ -178,7 +192,7 @@ func (s *Server) turn(ctx context.Context, q *switchRequest) (a switched, done r
 			edit.Insert, a.ID = []rules.Rule{rule}, rule.ID
 		}
 		done, err = s.src.Rules.Switch(ctx, edit)
-		if err == nil || try == 3 {
+		if err == nil || from != nil || try == 3 {
 			return a, done, err
 		}
 		if now, _, again := s.src.newest(ctx); again != nil || now == mark {
@@ -198,7 +212,7 @@ type takenError struct{ why string }
 func (e *takenError) Error() string { return e.why }
 
 // refuseSwitch says what was wrong with a switch. The lines of a problem are those of a text that the operator has not seen.
-func (s *Server) refuseSwitch(ctx context.Context, w http.ResponseWriter, q *switchRequest, err error) {
+func (s *Server) refuseSwitch(ctx context.Context, w http.ResponseWriter, q *switchRequest, from *governance.Mark, err error) {
 	if none, ok := errors.AsType[*notSwitchedError](err); ok {
 		s.refuseOn(w, q, none.doc)
 		return
@@ -218,7 +232,7 @@ func (s *Server) refuseSwitch(ctx context.Context, w http.ResponseWriter, q *swi
 		}{fmt.Sprintf("the switch %s is refused, and nothing has changed: %s", q.Action, strings.Join(what, "; ")), invalid.Problems})
 		return
 	}
-	s.refuseRules(ctx, w, nil, err)
+	s.refuseRules(ctx, w, from, err)
 }
 
 // newest returns the document that an edit begins from. Of the store, because another node may have changed it just now.
