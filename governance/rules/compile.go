@@ -40,7 +40,8 @@ type Set struct {
 	byScope  map[Scope][]*compiled
 	counts   map[string]*counts // by id
 
-	kept *subjects
+	kept   *subjects
+	shared shared
 }
 
 // compiled is one rule of a set.
@@ -93,6 +94,9 @@ func Compile(d *Document, o Options) *Set {
 		c.policy = c.newPolicy(c.rule)
 		s.counts[r.ID] = c.counts
 		s.rules = append(s.rules, c)
+		if r.Rate != nil && (r.Rate.Per == PerCluster || r.Rate.Per == "") {
+			s.shared.rules = append(s.shared.rules, c)
+		}
 		s.byScope[r.Scope] = append(s.byScope[r.Scope], c)
 	}
 	return s

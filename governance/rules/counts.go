@@ -144,6 +144,17 @@ func (p *perCaller[T]) change(fresh func() *T, change func(*T)) {
 	}
 }
 
+// size returns how many there are. There are never fewer than before.
+func (p *perCaller[T]) size() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.of)
+	if p.rest != nil {
+		n++
+	}
+	return n
+}
+
 type named[T any] struct {
 	caller string
 	t      *T

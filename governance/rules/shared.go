@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"sync"
+
 	"github.com/twohop/twohop/governance/ratelimit"
 )
 
@@ -14,23 +16,48 @@ type Shared struct {
 	Bucket    *ratelimit.Bucket
 }
 
+// shared are the limits of the whole mesh of one set. Safe for concurrent use.
+type shared struct {
+	// Static after construction.
+	rules []*compiled // in the order of the document
+
+	mu sync.Mutex
+	// Guarded by mu.
+	made    bool
+	buckets int // of callers, when list was made; buckets only become more
+	list    []Shared
+}
+
 // Shared returns the limits of the whole mesh that have a bucket now, in the order of the document. What a node may let through of
 // them is for its caller to say, with Bucket.Set; until then a new bucket has all of it.
+//
+// It is the same slice as before, as long as there are no other limits: it costs no more than a look at each rule. The receiver
+// must not change it.
 func (s *Set) Shared() []Shared {
-	var all []Shared
-	for _, c := range s.rules {
-		if c.Rate == nil || c.Rate.Per != PerCluster && c.Rate.Per != "" {
-			continue
+	l := &s.shared
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	buckets := 0
+	for _, c := range l.rules {
+		if c.counts.buckets != nil {
+			buckets += c.counts.buckets.size()
 		}
+	}
+	if l.made && buckets == l.buckets {
+		return l.list
+	}
+	// Buckets may come meanwhile: then there are more of them at the next look.
+	l.made, l.buckets, l.list = true, buckets, make([]Shared, 0, len(l.rules)+buckets)
+	for _, c := range l.rules {
 		one := Shared{Key: c.ID, RuleID: c.ID, PerSecond: c.Rate.PerSecond, Burst: c.Rate.burst(), Bucket: c.counts.bucket}
 		if c.counts.buckets == nil {
-			all = append(all, one)
+			l.list = append(l.list, one)
 			continue
 		}
 		for _, n := range c.counts.buckets.all() {
 			one.Key, one.Caller, one.Bucket = c.ID+"/"+n.caller, n.caller, n.t
-			all = append(all, one)
+			l.list = append(l.list, one)
 		}
 	}
-	return all
+	return l.list
 }
