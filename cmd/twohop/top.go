@@ -70,6 +70,7 @@ change what is sorted by. Elsewhere it is printed once per interval. Any node an
 			t.source = f.source(ctx, client, t)
 			ticker := time.NewTicker(f.interval)
 			defer ticker.Stop()
+			t.again = func() { ticker.Reset(f.interval) }
 			return t.run(ctx, ticker.C)
 		},
 	}
@@ -100,6 +101,7 @@ type top struct {
 	once, asJSON bool
 	live         bool
 	keys         <-chan byte // of the keyboard; may be nil
+	again        func()      // has the next tick come a whole interval from now
 }
 
 // What a terminal understands: another screen and back, and drawing over what is there.
@@ -139,6 +141,7 @@ func (t *top) run(ctx context.Context, ticks <-chan time.Time) error {
 			if !t.source.key(key) {
 				continue
 			}
+			t.again() // rates are differences, and over an instant they would be anything
 		case <-ticks:
 		}
 		now, err := t.source.read()

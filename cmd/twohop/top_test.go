@@ -77,6 +77,7 @@ type watched struct {
 	keys      chan byte
 	out, errs bytes.Buffer
 	ended     chan error
+	agains    int // as readings
 	readings  int // until it has ended, its own
 }
 
@@ -98,6 +99,7 @@ func watch(ctx context.Context, edit func(*top), readings ...error) *watched {
 		before = &now
 		return &r, nil
 	})}
+	w.again = func() { w.agains++ }
 	edit(w.top)
 	go func() { w.ended <- w.run(ctx, w.ticks) }()
 	return w
@@ -146,8 +148,8 @@ func TestTopEnds(t *testing.T) {
 	if err := <-live.ended; err != nil {
 		t.Errorf("q: %v", err)
 	}
-	if live.readings != 4 {
-		t.Errorf("%d readings", live.readings)
+	if live.readings != 4 || live.agains != 1 {
+		t.Errorf("%d readings, the interval began again %d times", live.readings, live.agains)
 	}
 	text := live.out.String()
 	if !strings.HasPrefix(text, enterScreen) || !strings.HasSuffix(text, leaveScreen) || !strings.Contains(text, "no node answers") ||
