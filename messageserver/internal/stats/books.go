@@ -87,7 +87,8 @@ type Books struct {
 	second   int64                          // samples so far: where in subject.seconds the last one is
 	sampled  time.Duration                  // when it was
 	minute   time.Time                      // the one that is running
-	minutes  int64                          // that are over: where in subject.minutes the last one is
+	minutes  int64                          // that are over: where in subject.minutes the last one is, and the number of its rollup
+	whole    time.Time                      // memory has all of this process's minutes from here on, and no other has counted in them
 	began    [ring]time.Time                // when they began, by the wall clock
 	closedAt time.Duration                  // when the last one was over
 	lastSpan time.Duration                  // how long it was
@@ -124,6 +125,7 @@ func New(o Options) (*Books, error) {
 	now := o.Now()
 	b.sampled, b.closedAt, b.started = now, now, now
 	b.minute = minuteOf(o.Wall())
+	b.whole = b.minute.Add(time.Minute)
 	b.judge.options = o.Baseline
 	if err := b.rollups.open(&b.opts); err != nil {
 		return nil, err

@@ -55,7 +55,7 @@ func (b *Books) Export(ctx context.Context, w io.Writer, from, to time.Time) err
 				return context.Cause(ctx)
 			}
 			if err := exportMinute(lines, b.opts.Node, &m); err != nil {
-				return fmt.Errorf("%s: %w", m.begins.Format(time.RFC3339), err)
+				return err
 			}
 		}
 	}
@@ -74,5 +74,8 @@ func exportMinute(lines *json.Encoder, node string, m *stored) error {
 			SumUS: r.sumUS, Hist: r.times,
 		})
 	})
-	return errors.Join(failed, err)
+	if err != nil {
+		return m.broken(err)
+	}
+	return failed
 }

@@ -27,9 +27,10 @@ type file struct {
 	log     *slog.Logger
 
 	// Guarded by mu; who reads or writes the file holds it for reading.
-	mu   sync.RWMutex
-	db   *bbolt.DB
-	what os.FileInfo // what was opened
+	mu     sync.RWMutex
+	db     *bbolt.DB
+	what   os.FileInfo // what was opened
+	newest time.Time   // the newest minute that was in it then; zero: none
 }
 
 var (
@@ -42,7 +43,11 @@ var (
 
 const lockWait = time.Second // for another process to let go of the file
 
-var errClosed = errors.New("cannot be read: it is not open")
+// ErrUnavailable is in what Past, Export and Callers return if the file is at fault, and not the question: it cannot be read now, or a
+// part of it is broken.
+var ErrUnavailable = errors.New("what was counted before cannot be read")
+
+var errClosed = errors.New("is not open")
 
 // open opens the file, or makes it and its folder.
 func (f *file) open() error {
@@ -66,11 +71,15 @@ func (f *file) openLocked() error {
 		if err != nil {
 			return fmt.Errorf("cannot be opened: %w", err)
 		}
+		var newest time.Time
 		err = db.Update(func(tx *bbolt.Tx) error {
 			for _, name := range [][]byte{bucketMinutes, bucketHours, bucketMeta} {
 				if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 					return err
 				}
+			}
+			if last, _ := tx.Bucket(bucketMinutes).Cursor().Last(); last != nil {
+				newest = timeOf(last)
 			}
 			meta := tx.Bucket(bucketMeta)
 			if has := meta.Get(keyFormat); has != nil && !bytes.Equal(has, format) {
@@ -82,7 +91,7 @@ func (f *file) openLocked() error {
 		if err = errors.Join(err, statErr); err != nil {
 			return errors.Join(err, db.Close())
 		}
-		f.db, f.what = db, info
+		f.db, f.what, f.newest = db, info, newest
 		return nil
 	})
 }
@@ -120,14 +129,25 @@ func (f *file) ready() error {
 	return f.openLocked()
 }
 
-// view reads the file.
+// view reads the file. Its errors are ErrUnavailable.
 func (f *file) view(read func(*bbolt.Tx) error) error {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if f.db == nil {
-		return fmt.Errorf("%s: %w", f.path, errClosed)
+	err := fmt.Errorf("%s: %w", f.path, errClosed)
+	if f.db != nil {
+		err = f.guard(func() error { return f.db.View(read) })
 	}
-	return f.guard(func() error { return f.db.View(read) })
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+// had returns the newest minute that was in the file when it was opened last; zero: none.
+func (f *file) had() time.Time {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.newest
 }
 
 // guard names the file in an error, and makes one of what bbolt says of a broken file: it panics, or the page that it reads is not

@@ -136,39 +136,3 @@ func TestNowIsOfTheLastMinutes(t *testing.T) {
 	n.check()
 	runtime.KeepAlive(m)
 }
-
-func TestCallers(t *testing.T) {
-	n := at(t, noon.Add(30*time.Second), Options{})
-	n.call("web", "pay", "Charge", 60, wire.OK, time.Millisecond) // 12:00
-	n.call("app", "pay", "Refund", 6, wire.OK, time.Millisecond)
-	n.wait(90)
-	n.call("app", "pay", "Charge", 30, wire.OK, time.Millisecond) // 12:02
-	n.wait(61)
-	n.call("app", "pay", "Charge", 10, wire.OK, time.Millisecond) // 12:03
-	n.wait(9)
-	// It is 12:03:10.
-	minute := func(m int) time.Time { return noon.Add(time.Duration(m) * time.Minute) }
-	for _, c := range []struct {
-		method string
-		over   time.Duration
-		want   []CallerRate
-	}{
-		{"Charge", 9 * time.Second, []CallerRate{{"app", 10, 10.0 / 9, 10, minute(3)}}},
-		{"Charge", 8 * time.Second, []CallerRate{}},
-		{"Charge", 80 * time.Second, []CallerRate{{"app", 40, 40.0 / 70, 30, minute(3)}}},
-		{"Charge", time.Hour, []CallerRate{{"web", 60, 60.0 / 160, 60, minute(0)}, {"app", 40, 40.0 / 160, 30, minute(3)}}},
-		{"", 24 * time.Hour, []CallerRate{{"web", 60, 60.0 / 160, 60, minute(0)}, {"app", 46, 46.0 / 160, 30, minute(3)}}},
-		{"None", time.Hour, []CallerRate{}},
-	} {
-		got := n.Callers("pay", c.method, c.over)
-		if diff := cmp.Diff(c.want, got); diff != "" {
-			t.Errorf("%s over %v:\n%s", c.method, c.over, diff)
-		}
-	}
-	for range 61 {
-		n.jump(time.Minute)
-	}
-	if got := n.Callers("pay", "", time.Hour); len(got) != 0 {
-		t.Errorf("an hour later: %v", got)
-	}
-}

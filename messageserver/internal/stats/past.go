@@ -16,7 +16,7 @@ const maxRows = 100000
 // Past returns what was counted at this node in minutes that are over, from q.From on and before q.To: one row for each group and
 // step that had calls. It reads minutes while they are kept, hours where they give the same answer, and hours alone for what is
 // older; there the time is rounded out to full hours, and Row.Time and Row.Over say so. The error says what is wrong with the
-// question, or with the file.
+// question, or, as ErrUnavailable, with the file.
 func (b *Books) Past(ctx context.Context, q Query) ([]Row, error) {
 	from, to, err := b.span(q)
 	if err != nil {
@@ -58,7 +58,7 @@ func (b *Books) Past(ctx context.Context, q Query) ([]Row, error) {
 			t.add(r.sums)
 		})
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", one.begins.Format(time.RFC3339), err)
+			return nil, one.broken(err)
 		}
 		if len(groups) > maxRows {
 			return nil, fmt.Errorf("there are more than %d rows: ask for fewer groups, a longer step, or a shorter time", maxRows)
@@ -118,6 +118,11 @@ type stored struct {
 	rollup
 }
 
+// broken says which rollup an error of visit is about.
+func (s *stored) broken(err error) error {
+	return fmt.Errorf("%w: %s: %w", ErrUnavailable, s.begins.Format(time.RFC3339), err)
+}
+
 // read returns the rollups from a time on, before another one: hours where they may be and are, and minutes else. It fails
 // if they are more than limit bytes.
 func (r *rollups) read(from, to time.Time, hours bool, now time.Time, limit int64) ([]stored, error) {
@@ -125,6 +130,7 @@ func (r *rollups) read(from, to time.Time, hours bool, now time.Time, limit int6
 	var all []stored
 	var done uint64
 	if r.file != nil {
+		var size int64
 		err := r.file.view(func(tx *bbolt.Tx) error {
 			done = written(tx, r.run)
 			g := gathering{minutes: tx.Bucket(bucketMinutes), hours: tx.Bucket(bucketHours)}
@@ -136,15 +142,17 @@ func (r *rollups) read(from, to time.Time, hours bool, now time.Time, limit int6
 				}
 				g.between(later(hour, from), earlier(end, to))
 			}
-			if g.size > limit {
-				return fmt.Errorf("would read %d MiB of rollups, at most %d MiB are read for one question: ask for a shorter time, or for "+
-					"full hours, by time and step", g.size>>20+1, limit>>20)
+			if size = g.size; size <= limit {
+				all = g.take()
 			}
-			all = g.take()
 			return nil
 		})
 		if err != nil {
 			return nil, err
+		}
+		if size > limit {
+			return nil, fmt.Errorf("would read %d MiB of rollups, at most %d MiB are read for one question: ask for a shorter time, or for "+
+				"full hours, by time and step", size>>20+1, limit>>20)
 		}
 	}
 	for _, m := range waiting {

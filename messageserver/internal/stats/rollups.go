@@ -22,7 +22,6 @@ type rollups struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	pending []rollup // to be written, the oldest first
-	number  uint64   // of the last one
 	lost    uint64   // minutes that were dropped
 	failure error    // of the last attempt to write; nil: it worked
 	since   time.Time
@@ -31,7 +30,7 @@ type rollups struct {
 // rollup is a minute that is over.
 type rollup struct {
 	minute  time.Time
-	number  uint64   // in the order of their ends
+	number  uint64   // in the order of their ends: Books.minutes, from 1
 	records []record // nil once it is packed
 	packed  []byte
 }
@@ -66,21 +65,20 @@ func (r *rollups) open(o *Options) error {
 }
 
 // push takes a minute that is over. One without calls is not kept.
-func (r *rollups) push(minute time.Time, records []record) {
+func (r *rollups) push(over rollup) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(records) > 0 {
-		r.number++
-		r.pending = append(r.pending, rollup{minute: minute, number: r.number, records: records})
+	if len(over.records) > 0 {
+		r.pending = append(r.pending, over)
 	}
 	if r.file == nil {
-		oldest := minute.Add(-KeepMemory)
+		oldest := over.minute.Add(-KeepMemory)
 		r.pending = slices.DeleteFunc(r.pending, func(m rollup) bool { return !m.minute.After(oldest) })
 	}
-	if over := len(r.pending) - maxPending; over > 0 {
-		r.pending = slices.Delete(r.pending, 0, over)
+	if excess := len(r.pending) - maxPending; excess > 0 {
+		r.pending = slices.Delete(r.pending, 0, excess)
 		if r.file != nil {
-			r.lost += uint64(over)
+			r.lost += uint64(excess)
 		}
 	}
 }

@@ -105,20 +105,22 @@ func (b *Books) close(now time.Duration, next time.Time) {
 	if b.opts.Handlers != nil {
 		reported = b.opts.Handlers()
 	}
-	minute, records, methods, idle := b.take(now, next, reported)
-	b.rollups.push(minute, records)
-	b.judge.push(minute, methods)
+	over, methods, idle := b.take(now, next, reported)
+	b.rollups.push(over)
+	b.judge.push(over.minute, methods)
 	gone := b.forget(idle)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.dropLocked(gone)
 }
 
-// take takes what the minute has counted: by subject, and by method. It returns the subjects that may be dropped, too.
-func (b *Books) take(now time.Duration, next time.Time, reported []HandlerCounts) (minute time.Time, records []record, methods map[[2]string]*tally, idle []*subject) {
+// take takes what the minute has counted: by subject, and by method. The minutes of a process are numbered in the order of their
+// ends, under the lock: who has seen a number in the file finds that minute in memory afterwards. It returns the subjects that may be dropped, too.
+func (b *Books) take(now time.Duration, next time.Time, reported []HandlerCounts) (over rollup, methods map[[2]string]*tally, idle []*subject) {
 	b.lock(now)
 	defer b.mu.Unlock()
-	records, methods = make([]record, 0, len(b.list)), make(map[[2]string]*tally)
+	methods = make(map[[2]string]*tally)
+	records := make([]record, 0, len(b.list))
 	var scratch, all tally
 	b.minutes++
 	slot := b.minutes % ring
@@ -146,9 +148,12 @@ func (b *Books) take(now time.Duration, next time.Time, reported []HandlerCounts
 	}
 	b.replaceCallersLocked()
 	b.overflowLocked(overflowing)
-	minute = b.minute
+	over = rollup{minute: b.minute, number: uint64(b.minutes), records: records}
+	if next.Before(b.minute) { // the clock was set back: minutes come again that memory may have no more
+		b.whole = later(b.whole, b.minute.Add(time.Minute))
+	}
 	b.lastSpan, b.closedAt, b.minute = now-b.closedAt, now, next
-	return minute, records, methods, b.idleLocked(now)
+	return over, methods, b.idleLocked(now)
 }
 
 // overflowLocked remembers since when calls are counted as Other's. It is over after an hour without one.
