@@ -26,7 +26,7 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errs)
-	err := root.Execute()
+	cmd, err := root.ExecuteC()
 	if err == nil {
 		return exitOK
 	}
@@ -34,6 +34,7 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 	if !errors.As(err, &coded) {
 		coded = &exitError{code: exitUsage, err: err}
 	}
+	printError(cmd, args, coded)
 	if coded.err != nil {
 		_, _ = fmt.Fprintln(errs, "twohop:", coded.err) // there is nobody else to tell
 	}
@@ -49,10 +50,11 @@ and callers reach their methods through it.`,
 		Example: `  twohop messageserver                          # a node on this machine, without any file
   twohop ps                                     # what is connected to it, and to the other nodes of its mesh
   twohop call hello.Say '{"name": "Ada"}'       # call a method through it`,
-		Version:       readBuild().text(),
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Version:          readBuild().text(),
+		SilenceErrors:    true,
+		PersistentPreRun: watchOutput,
+		SilenceUsage:     true,
+		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
