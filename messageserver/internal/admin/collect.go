@@ -12,6 +12,7 @@ import (
 type heardRow struct {
 	Node  string `json:"node"`
 	Error string `json:"error,omitempty"` // why it was not heard: what it would have said is missing
+	Lack  string `json:"lack,omitempty"`  // what is missing in what it has said
 }
 
 // collect asks this node, or all of them, and returns what each has said that was heard.
@@ -29,7 +30,7 @@ func collectBy[T any](
 		return []T{own()}, []heardRow{{Node: src.Node}}
 	}
 	for _, h := range gather(ctx, src, own, ask) {
-		nodes = append(nodes, heardRow{h.node, reason(h.err)})
+		nodes = append(nodes, heardRow{Node: h.node, Error: reason(h.err)})
 		if h.err == nil {
 			said = append(said, h.said)
 		}

@@ -117,7 +117,7 @@ func newGoverned(t *testing.T, name string, store rulestore.Store, now func() ti
 	if g.rules, err = rulestore.New(rulestore.Options{Node: name, Store: store, Now: now, Audit: g.record, Epoch: func() uint64 { return 1 }}); err != nil {
 		t.Fatal(err)
 	}
-	if g.stats, err = stats.New(stats.Options{Node: name, Now: now, Wall: time.Now}); err != nil {
+	if g.stats, err = stats.New(stats.Options{Node: name, Dir: t.TempDir(), Now: now, Wall: time.Now}); err != nil {
 		t.Fatal(err)
 	}
 	g.alarms, err = alarm.New(alarm.Options{Node: name, Mesh: "m", Every: time.Millisecond, Sources: []alarm.Source{func() []alarm.Alarm {

@@ -26,7 +26,7 @@ import (
 //	Refused       {"rpc_id": "4711", "limit": 10}     → calls that rules have refused here
 //	Stats         {"by": "method", "offset": 0}       → rows of what is counted now; "next" is where the rest begins
 //	StatsPast     {"from": "…", "to": "…"}            → rows of the past, likewise
-//	StatsCallers  {"module": "pay", "over_ms": 60000} → who calls
+//	StatsCallers  {"module": "pay", "over_ms": 60000} → who calls; "lack" is what the answer is without
 //	StatsHandlers                                     → what was sent to handlers, and what they say
 //	Alarms        {"all": true}                       → what an operator must hear
 //	QuotaView                                         → the shares of limits of the mesh

@@ -27,6 +27,14 @@ func (s *Server) counted(w http.ResponseWriter) bool {
 	return true
 }
 
+// statsStatus is the status of an answer without the past: whether the question is at fault or the node.
+func statsStatus(err error) int {
+	if errors.Is(err, stats.ErrUnavailable) {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusBadRequest
+}
+
 // statsQuestion is the body of _node.Stats and _node.StatsPast.
 type statsQuestion struct {
 	stats.Query
@@ -119,7 +127,7 @@ func (s *Server) statistics(w http.ResponseWriter, r *http.Request) {
 	}
 	own, err := s.src.ownStats(r.Context(), q)
 	if err != nil { // what this node refuses the others do, too
-		refuse(w, http.StatusBadRequest, reason(err))
+		refuse(w, statsStatus(err), reason(err))
 		return
 	}
 	parts, nodes := collectBy(r.Context(), &s.src, everywhere, func() []stats.Row { return own },
@@ -170,11 +178,18 @@ type callersQuestion struct {
 	OverMS int64  `json:"over_ms"`
 }
 
-func (src *Sources) ownCallers(q callersQuestion) []stats.CallerRate {
+// callersAnswer is what a node says of its callers.
+type callersAnswer struct {
+	Callers []stats.CallerRate `json:"callers"`
+	Lack    string             `json:"lack,omitempty"` // what they are without
+}
+
+func (src *Sources) ownCallers(q callersQuestion) callersAnswer {
 	if src.Stats == nil {
-		return []stats.CallerRate{}
+		return callersAnswer{[]stats.CallerRate{}, noStats}
 	}
-	return orEmpty(src.Stats.Callers(q.Module, q.Method, time.Duration(q.OverMS)*time.Millisecond))
+	rates, err := src.Stats.Callers(q.Module, q.Method, time.Duration(q.OverMS)*time.Millisecond)
+	return callersAnswer{orEmpty(rates), reason(err)}
 }
 
 func (src *Sources) nodeCallers(_ context.Context, body []byte) ([]byte, error) {
@@ -189,21 +204,28 @@ func (src *Sources) nodeCallers(_ context.Context, body []byte) ([]byte, error) 
 }
 
 // meshCallers adds up what nodes say. Peaks of nodes need not have been in one minute: their sum is the most that it can have been.
-func (src *Sources) meshCallers(ctx context.Context, everywhere bool, q callersQuestion, own []stats.CallerRate) ([]stats.CallerRate, []heardRow) {
-	parts, nodes := collect(ctx, src, everywhere, "StatsCallers", q, func() []stats.CallerRate { return own })
-	sum := make(map[string]*stats.CallerRate)
-	for _, one := range slices.Concat(parts...) {
-		of := sum[one.Caller]
-		if of == nil {
-			of = &stats.CallerRate{Caller: one.Caller}
-			sum[one.Caller] = of
+func (src *Sources) meshCallers(ctx context.Context, everywhere bool, q callersQuestion, own callersAnswer) ([]stats.CallerRate, []heardRow) {
+	said, nodes := collect(ctx, src, everywhere, "StatsCallers", q, func() callersAnswer { return own })
+	sum, next := make(map[string]*stats.CallerRate), 0
+	for i := range nodes {
+		if nodes[i].Error != "" {
+			continue // it has said nothing
 		}
-		of.Calls += one.Calls
-		of.PerSecond += one.PerSecond
-		of.PeakMinute += one.PeakMinute
-		if one.Last.After(of.Last) {
-			of.Last = one.Last
+		nodes[i].Lack = said[next].Lack
+		for _, one := range said[next].Callers {
+			of := sum[one.Caller]
+			if of == nil {
+				of = &stats.CallerRate{Caller: one.Caller}
+				sum[one.Caller] = of
+			}
+			of.Calls += one.Calls
+			of.PerSecond += one.PerSecond
+			of.PeakMinute += one.PeakMinute
+			if one.Last.After(of.Last) {
+				of.Last = one.Last
+			}
 		}
+		next++
 	}
 	all := make([]stats.CallerRate, 0, len(sum))
 	for _, one := range sum {
@@ -221,9 +243,9 @@ func hitQuestion(scope *rules.Scope) callersQuestion {
 }
 
 // hits returns who has called what a scope covers in the last hour, at this node and at all others, and why that is not complete.
-func (src *Sources) hits(ctx context.Context, scope *rules.Scope, own []stats.CallerRate) ([]stats.CallerRate, string) {
+func (src *Sources) hits(ctx context.Context, scope *rules.Scope, own callersAnswer) ([]stats.CallerRate, string) {
 	if src.Stats == nil {
-		return own, noStats
+		return own.Callers, own.Lack
 	}
 	all, nodes := src.meshCallers(ctx, true, hitQuestion(scope), own)
 	if scope.Caller != "" {
@@ -234,8 +256,8 @@ func (src *Sources) hits(ctx context.Context, scope *rules.Scope, own []stats.Ca
 		missing = append(missing, "calls are not counted by group: these are the callers of all groups")
 	}
 	for _, n := range nodes {
-		if n.Error != "" {
-			missing = append(missing, n.Node+": "+n.Error)
+		if n.Error != "" || n.Lack != "" {
+			missing = append(missing, n.Node+": "+n.Error+n.Lack)
 		}
 	}
 	return all, strings.Join(missing, "; ")
@@ -326,7 +348,7 @@ func (s *Server) export(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 	case err == nil:
 	case !out.began:
-		refuse(w, http.StatusBadRequest, reason(err))
+		refuse(w, statsStatus(err), reason(err))
 	default:
 		panic(http.ErrAbortHandler) // the connection ends without the last chunk: who reads knows that it is not all
 	}

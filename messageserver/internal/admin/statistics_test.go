@@ -138,6 +138,40 @@ func TestThePastIsAskedFor(t *testing.T) {
 	}
 }
 
+// TestAFileThatIsAway is the node's fault, not the question's; who calls is answered with what memory has, and says so.
+func TestAFileThatIsAway(t *testing.T) {
+	w := govern(t, "a", "b")
+	a, b := w.nodes["a"], w.nodes["b"]
+	a.governed.call("web", "pay", "Charge", 3)
+	b.governed.call("web", "pay", "Charge", 4)
+	const why = "what was counted before cannot be read: "
+	var got struct {
+		Callers []stats.CallerRate
+		Nodes   []heardRow
+	}
+	wantLack := func(lackA, lackB string) {
+		t.Helper()
+		a.wantJSON("/v1/stats/callers?module=pay&scope=mesh", http.StatusOK, &got)
+		if len(got.Callers) != 1 || got.Callers[0].Calls != 7 || !strings.HasPrefix(got.Nodes[0].Lack, lackA) || !strings.HasPrefix(got.Nodes[1].Lack, lackB) {
+			t.Errorf("got %+v, want lack %q and %q", got, lackA, lackB)
+		}
+	}
+	b.governed.stats.Close()
+	wantLack("", why)
+	if lack := got.Nodes[0].Lack; lack != "" {
+		t.Errorf("a lacks nothing, and says %q", lack)
+	}
+	if off := a.turn(`{"action": "off", "module": "pay", "dry_run": true}`); len(off.Hits) != 1 || !strings.HasPrefix(off.HitsError, "b: "+why) {
+		t.Errorf("hits %+v, %q", off.Hits, off.HitsError)
+	}
+	a.governed.stats.Close()
+	wantLack(why, why)
+	a.wantText("/v1/stats?from=10m", http.StatusServiceUnavailable, why)
+	a.wantText("/v1/stats/export?from=10m", http.StatusServiceUnavailable, why)
+	a.wantText("/v1/stats?from=9000h", http.StatusBadRequest, "90 days")
+	a.wantText("/v1/stats", http.StatusOK, "rows") // of now
+}
+
 func TestHandlersOfTheMesh(t *testing.T) {
 	w := govern(t, "a", "b")
 	var got struct {
