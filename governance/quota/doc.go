@@ -24,6 +24,10 @@
 // A node that is not heard keeps its share for Valid and no longer, by its own clock and by the owner's. A node whose question
 // is not answered cannot know whether its share was given away: from then on it uses no more than its equal part, the Fallback, and
 // that alone when its lease has run out. While an answer that takes something away is on its way, its node and the one that gets
-// it use it both: for a round trip, or until the question counts as failed. An Owner that is new, because members or the limit changed, does not know what the
-// one before it has leased: for settle it grants equal parts only.
+// it use it both: for a round trip, or until the question counts as failed.
+//
+// An Owner that is new, because the members changed or its node was started anew, does not know what the one before it has
+// leased: while that may live, for Valid, it grants equal parts only. Where a node that holds such a lease does not reach it, its lease
+// counts beside the equal parts of the others until then. Whoever was the owner all the time and has forgotten a limit that nobody
+// asked for grants equal parts for settle.
 package quota

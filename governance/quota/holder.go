@@ -37,6 +37,23 @@ func (h *Holder) Look(now time.Duration, asked uint64) {
 	}
 }
 
+// Rests reports whether Look, Due and Rate have nothing new to say until calls come, the members change, or the link to the owner does:
+// the holder needs no looks until then.
+func (h *Holder) Rests(now time.Duration, members int) bool {
+	if now-h.called < idleAfter {
+		return false
+	}
+	return members <= 1 || h.questioned && !h.lost && !h.shifted && now >= h.until
+}
+
+// Wake makes up for the looks that a holder has missed while it rested: until before, no calls had come.
+func (h *Holder) Wake(before time.Duration) {
+	const looks = 16 // are enough to see a shift by
+	for ago := looks - 1; ago >= 0; ago-- {
+		h.Look(before-time.Duration(ago)*window/looks, h.asked)
+	}
+}
+
 // Demand returns the calls per second that are asked for.
 func (h *Holder) Demand() float64 { return h.demand.PerSecond() }
 

@@ -193,6 +193,55 @@ func TestWhenToAsk(t *testing.T) {
 	}
 }
 
+// TestWhoRestsMissesNothing compares a holder that is looked at all the time with one that is not while it rests.
+func TestWhoRestsMissesNothing(t *testing.T) {
+	for _, members := range []int{1, 3} {
+		awake, sleeper := &Holder{}, &Holder{}
+		count, rests, rested := 0.0, false, 0
+		play := func(from, to time.Duration, rate float64) {
+			for now := from; now < to; now += Every {
+				for _, h := range []*Holder{awake, sleeper} {
+					if h == sleeper && rests {
+						if uint64(count) == h.asked {
+							rested++
+							continue
+						}
+						h.Wake(now - Every)
+					}
+					h.Look(now, uint64(count))
+					if members > 1 && h.Due(now) {
+						h.Asks(now)
+						h.Granted(20, Valid)
+					}
+				}
+				rests = sleeper.Rests(now, members)
+				a, af := awake.Rate(now, 90, members, true)
+				s, sf := sleeper.Rate(now, 90, members, true)
+				if a != s || af != sf || (awake.shift-sleeper.shift).Abs() > Every || math.Abs(awake.Demand()-sleeper.Demand()) > awake.Demand()/8+1e-9 {
+					t.Fatalf("%d members, at %v: a rate of %v for a demand of %v with a shift at %v, and of %v for %v with one at %v where it rests",
+						members, now, a, awake.Demand(), awake.shift, s, sleeper.Demand(), sleeper.shift)
+				}
+				count += rate * Every.Seconds()
+			}
+		}
+		play(0, 3*time.Second, 500)
+		play(3*time.Second, 20*time.Second, 0)
+		play(20*time.Second, 21*time.Second, 2_000)
+		play(21*time.Second, 60*time.Second, 0)
+		play(60*time.Second, 62*time.Second, 100)
+		if rested < 3_000 {
+			t.Errorf("%d members: it rested for %d looks of 6,200, want more than half of them", members, rested)
+		}
+	}
+	lost := &Holder{}
+	lost.Look(0, 0)
+	lost.Asks(0)
+	lost.Failed()
+	if lost.Rests(time.Minute, 3) {
+		t.Error("one that has had no answer rests")
+	}
+}
+
 func TestALookDoesNotAllocate(t *testing.T) {
 	h, now, n := &Holder{}, time.Duration(0), uint64(0)
 	if allocs := testing.AllocsPerRun(200, func() {

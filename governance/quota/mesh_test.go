@@ -35,7 +35,7 @@ type node struct {
 }
 
 func newMesh(limit, burst float64, nodes int, seed uint64) *mesh {
-	m := &mesh{limit: limit, burst: burst, owner: NewOwner(limit), rnd: rand.New(rand.NewPCG(seed, seed))}
+	m := &mesh{limit: limit, burst: burst, owner: NewOwner(limit, 0), rnd: rand.New(rand.NewPCG(seed, seed))}
 	for i := range nodes {
 		m.nodes = append(m.nodes, &node{name: fmt.Sprint("n", i), phase: time.Duration(m.rnd.Int64N(int64(Every))).Truncate(time.Millisecond)})
 	}

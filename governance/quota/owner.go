@@ -9,7 +9,7 @@ import (
 // Valid is how long a lease lives.
 const Valid = time.Second
 
-// settle is how long an owner waits before it uses what it cannot be sure of: that no leases of another owner live, that a
+// settle is how long an owner waits before it uses what it cannot be sure of: what nodes want of which it has not heard, that a
 // node which it reaches again has left its fallback. By then each node has asked twice.
 const settle = 200 * time.Millisecond
 
@@ -19,6 +19,7 @@ const reserved = 0.01
 // Owner divides one limit among the nodes that ask. Not for concurrent use.
 type Owner struct {
 	limit  float64
+	since  time.Duration // when its node became the owner
 	leases map[string]*lease
 
 	started bool
@@ -38,9 +39,11 @@ type lease struct {
 	until  time.Duration
 }
 
-// NewOwner returns the owner of a limit, in calls per second, of which nothing is held.
-func NewOwner(limit float64) *Owner {
-	return &Owner{limit: max(limit, 0), leases: make(map[string]*lease)}
+// NewOwner returns the owner of a limit, in calls per second, of which it has leased nothing. Its node is the owner since then: what
+// another one, or this node before it was started anew, has leased may live for Valid. Meanwhile nobody gets more than
+// an equal part.
+func NewOwner(limit float64, since time.Duration) *Owner {
+	return &Owner{limit: max(limit, 0), since: since, leases: make(map[string]*lease)}
 }
 
 // SetLimit changes the limit. What is held shrinks when its holders ask again.
@@ -107,7 +110,7 @@ func (o *Owner) Grant(now time.Duration, node string, demand float64, reached, m
 	// Those that were cut off since they asked have a reserve, too.
 	free -= reserve * float64(max(len(o.leases)-reached, 0))
 	share := o.fair(mine.demand, pool, reached)
-	if now-o.first < settle {
+	if now-o.first < settle || now-o.since < Valid {
 		share = min(share, pool/float64(reached))
 	}
 	mine.rate = min(share, max(free, 0))

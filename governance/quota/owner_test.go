@@ -40,7 +40,7 @@ func TestSharesAreMaxMinFair(t *testing.T) {
 		{"a node alone of four", 1, 4, []float64{5000}, []float64{250}},
 		{"the only member", 1, 1, []float64{5000}, []float64{1000}},
 	} {
-		got := settled(NewOwner(1000), 0, c.reached, c.members, c.demands...)
+		got := settled(NewOwner(1000, 0), 0, c.reached, c.members, c.demands...)
 		for i := range got {
 			if math.Abs(got[i]-c.want[i]) > 0.1 {
 				t.Errorf("%s: %.1f, want %v", c.name, got, c.want)
@@ -51,7 +51,7 @@ func TestSharesAreMaxMinFair(t *testing.T) {
 }
 
 func TestAShareGrowsOnlyByWhatOthersDoNotHold(t *testing.T) {
-	o, ms := NewOwner(1000), time.Millisecond
+	o, ms := NewOwner(1000, 0), time.Millisecond
 	settled(o, 0, 3, 3, 5000, 0, 0) // up to 2 s
 	grant := func(now time.Duration, node string, demand, want float64) {
 		t.Helper()
@@ -69,7 +69,7 @@ func TestAShareGrowsOnlyByWhatOthersDoNotHold(t *testing.T) {
 }
 
 func TestANewOwnerGrantsEqualPartsAtFirst(t *testing.T) {
-	o := NewOwner(900)
+	o := NewOwner(900, -time.Hour)
 	for _, c := range []struct{ now, want float64 }{{50, 300}, {0, 300}, {249, 300}, {250, 894}} {
 		if got, _ := o.Grant(time.Duration(c.now)*time.Millisecond, "n0", 1e6, 3, 3); math.Abs(got-c.want) > 0.1 {
 			t.Errorf("after %v ms: %v, want %v", c.now, got, c.want)
@@ -77,8 +77,22 @@ func TestANewOwnerGrantsEqualPartsAtFirst(t *testing.T) {
 	}
 }
 
+// TestANewOwnerWaitsForTheLeasesOfTheOneBefore: it does not know of them.
+func TestANewOwnerWaitsForTheLeasesOfTheOneBefore(t *testing.T) {
+	for _, c := range []struct{ since, now, want float64 }{
+		{100, 100, 300}, {100, 400, 300}, {100, 1099, 300}, {100, 1100, 894}, // asked from 100 ms on
+		{-900, 100, 300}, {-900, 299, 300}, {-900, 300, 894}, // the owner for long, which has forgotten
+	} {
+		o, ms := NewOwner(900, time.Duration(c.since)*time.Millisecond), time.Millisecond
+		o.Grant(100*ms, "n0", 1e6, 3, 3)
+		if got, _ := o.Grant(time.Duration(c.now)*ms, "n0", 1e6, 3, 3); math.Abs(got-c.want) > 0.1 {
+			t.Errorf("the owner since %v ms, at %v ms: %v, want %v", c.since, c.now, got, c.want)
+		}
+	}
+}
+
 func TestFewerReachedCountAtOnceMoreAfterAWhile(t *testing.T) {
-	o, ms := NewOwner(300), time.Millisecond
+	o, ms := NewOwner(300, -time.Hour), time.Millisecond
 	for _, c := range []struct {
 		now     time.Duration
 		reached int
@@ -95,7 +109,7 @@ func TestFewerReachedCountAtOnceMoreAfterAWhile(t *testing.T) {
 }
 
 func TestALimitThatChanges(t *testing.T) {
-	o := NewOwner(1000)
+	o := NewOwner(1000, 0)
 	settled(o, 0, 2, 2, 5000, 5000)
 	o.SetLimit(100)
 	if got, _ := o.Grant(2100*time.Millisecond, "n0", 5000, 2, 2); math.Abs(got-0.5) > 0.01 {
@@ -121,7 +135,7 @@ func TestWhatIsHeldIsNeverMoreThanTheLimit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.SampledFrom([]float64{0, 1, 100, 1e6}).Draw(t, "limit")
 		members := rapid.IntRange(1, 6).Draw(t, "members")
-		o, now, reached := NewOwner(limit), time.Duration(0), members
+		o, now, reached := NewOwner(limit, 0), time.Duration(0), members
 		live := map[string]lease{}
 		reserve := limit / float64(members) / 100
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
@@ -199,7 +213,7 @@ func BenchmarkGrant(b *testing.B) {
 			names[i] = fmt.Sprint("node-", i)
 		}
 		b.Run(fmt.Sprint(nodes), func(b *testing.B) {
-			o, now := NewOwner(1000), time.Duration(0)
+			o, now := NewOwner(1000, 0), time.Duration(0)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				now += time.Millisecond

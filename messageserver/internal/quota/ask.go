@@ -63,6 +63,7 @@ func (l *Leases) answered(owner string, limits []*held, leases map[string]grante
 		} else {
 			h.holder.Failed()
 		}
+		h.rests = false
 		l.setLocked(now, h)
 	}
 }

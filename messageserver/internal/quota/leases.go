@@ -1,7 +1,6 @@
 package quota
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -32,7 +31,8 @@ type Options struct {
 	// Ask makes the call Quota of the module _node at another node.
 	Ask func(ctx context.Context, node string, body []byte) ([]byte, error)
 
-	// Limits returns the limits in use here that hold for the whole mesh, each key once.
+	// Limits returns the limits in use here that hold for the whole mesh, each key once. As long as there are no others it is the
+	// same slice, which is not changed: then a look does not compare them.
 	Limits func() []Limit
 
 	// Now is the process's monotonic clock, the one that the buckets are asked with.
@@ -58,30 +58,23 @@ type Leases struct {
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	members []string // of the last look
+	members []string      // nil before the first look
+	since   time.Duration // when they last changed, or this node began
+	reached []string      // of the last look
+	looked  time.Duration // when that was
+	limits  []Limit       // of the last look
 	held    map[string]*held
+	list    []*held // all of them
 	owned   map[string]*quota.Owner
 	asking  map[string]bool // owners with a question on its way
 	silent  map[string]bool // owners whose last question failed
 	swept   time.Duration
 }
 
-// held is one limit in use here.
-type held struct {
-	limit    Limit
-	owner    string
-	holder   quota.Holder
-	asked    uint64 // the bucket's count at the last look
-	total    uint64 // over all buckets that the limit has had
-	linked   bool   // there is a link to the owner
-	rate     float64
-	fallback bool
-}
-
 // New returns a Leases that holds nothing.
 func New(o Options) *Leases {
 	return &Leases{
-		opts: o, held: make(map[string]*held), owned: make(map[string]*quota.Owner),
+		opts: o, since: o.Now(), held: make(map[string]*held), owned: make(map[string]*quota.Owner),
 		asking: make(map[string]bool), silent: make(map[string]bool),
 	}
 }
@@ -121,91 +114,64 @@ type question struct {
 	asked  []asked
 }
 
-// look measures the demand of all limits, sets the rates that hold now, and returns the questions that are due. What this node
-// owns itself is granted here. limits is how many there are.
+// look measures the demand of the limits in use, sets the rates that hold now, and returns the questions that are due. What this
+// node owns itself is granted here. limits is how many there are.
 func (l *Leases) look() (due []question, limits int) {
 	members, reached, inUse := l.opts.Members(), l.opts.Reached(), l.opts.Limits()
 	now := l.opts.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.takeLocked(members, inUse)
+	l.membersLocked(now, members)
+	if !slices.Equal(reached, l.reached) {
+		l.reached = slices.Clone(reached)
+		l.rouseLocked()
+	}
+	l.takeLocked(inUse)
 	l.sweepLocked(now)
 
 	byOwner := make(map[string]*question)
-	for key, h := range l.held {
+	for _, h := range l.list {
 		count := h.limit.Bucket.Asked()
+		if h.rests {
+			if count == h.asked {
+				continue
+			}
+			h.holder.Wake(l.looked)
+		}
 		h.total += count - h.asked
 		h.asked = count
 		h.holder.Look(now, h.total)
 		h.linked = h.owner == l.opts.Node || slices.Contains(reached, h.owner)
 		if len(members) > 1 && h.linked && !l.asking[h.owner] && h.holder.Due(now) {
-			h.holder.Asks(now)
-			if h.owner == l.opts.Node {
-				h.holder.Granted(l.ownerLocked(key, h.limit.PerSecond).Grant(now, l.opts.Node, h.holder.Demand(), countReached(members, reached), len(members)))
-			} else {
-				q := byOwner[h.owner]
-				if q == nil {
-					q = &question{owner: h.owner}
-					byOwner[h.owner] = q
-				}
-				q.limits = append(q.limits, h)
-				q.asked = append(q.asked, asked{Key: key, Limit: h.limit.PerSecond, Demand: h.holder.Demand()})
-			}
+			l.askLocked(now, h, byOwner)
 		}
 		l.setLocked(now, h)
+		h.rests = h.holder.Rests(now, len(members))
 	}
+	l.looked = now
 	for owner, q := range byOwner {
 		l.asking[owner] = true
 		due = append(due, *q)
 	}
-	return due, len(l.held)
+	return due, len(l.list)
 }
 
-// takeLocked takes over which limits there are and who owns them.
-func (l *Leases) takeLocked(members []string, limits []Limit) {
-	moved := !slices.Equal(members, l.members)
-	if moved {
-		l.members = slices.Clone(members)
+// askLocked grants a limit that this node owns, and puts another one into the question to its owner.
+func (l *Leases) askLocked(now time.Duration, h *held, byOwner map[string]*question) {
+	h.holder.Asks(now)
+	key, demand := h.limit.Key, h.holder.Demand()
+	if h.owner == l.opts.Node {
+		owner := l.ownerLocked(key, h.limit.PerSecond)
+		h.holder.Granted(owner.Grant(now, l.opts.Node, demand, countReached(l.members, l.reached), len(l.members)))
+		return
 	}
-	inUse := make(map[string]bool, len(limits))
-	for _, limit := range limits {
-		if inUse[limit.Key] {
-			continue
-		}
-		inUse[limit.Key] = true
-		h := l.held[limit.Key]
-		switch {
-		case h == nil:
-			h = &held{limit: limit, owner: quota.OwnerOf(limit.Key, members), asked: limit.Bucket.Asked()}
-			l.held[limit.Key] = h
-			continue
-		case h.limit.Bucket != limit.Bucket:
-			h.asked = 0
-		}
-		h.limit = limit
-		if moved {
-			if owner := quota.OwnerOf(limit.Key, members); owner != h.owner {
-				h.owner = owner
-				h.holder.Failed() // the new one does not know what the old one has granted
-			}
-		}
+	q := byOwner[h.owner]
+	if q == nil {
+		q = &question{owner: h.owner}
+		byOwner[h.owner] = q
 	}
-	for key := range l.held {
-		if !inUse[key] {
-			delete(l.held, key)
-		}
-	}
-}
-
-// setLocked puts the rate of a limit in force. A bucket to which nothing is new does nothing.
-func (l *Leases) setLocked(now time.Duration, h *held) {
-	rate, fallback := h.holder.Rate(now, h.limit.PerSecond, len(l.members), h.linked)
-	h.rate, h.fallback = rate, fallback
-	part := 0.0
-	if h.limit.PerSecond > 0 {
-		part = rate / h.limit.PerSecond
-	}
-	h.limit.Bucket.Set(now, rate, h.limit.Burst*part)
+	q.limits = append(q.limits, h)
+	q.asked = append(q.asked, asked{Key: key, Limit: h.limit.PerSecond, Demand: demand})
 }
 
 // sweepLocked forgets the limits that nobody asks for, once a second.
@@ -229,29 +195,4 @@ func countReached(members, reached []string) (n int) {
 		}
 	}
 	return n
-}
-
-// LeaseView is what this node holds of one limit, for operators.
-type LeaseView struct {
-	Key      string  `json:"key"`
-	Owner    string  `json:"owner"`
-	Limit    float64 `json:"limit"`    // calls per second, over the mesh
-	Rate     float64 `json:"rate"`     // of them, here
-	Demand   float64 `json:"demand"`   // asked for here
-	Fallback bool    `json:"fallback"` // there is no word of the owner
-}
-
-// View returns what this node holds, by key.
-func (l *Leases) View() []LeaseView {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	view := make([]LeaseView, 0, len(l.held))
-	for key, h := range l.held {
-		view = append(view, LeaseView{
-			Key: key, Owner: h.owner, Limit: h.limit.PerSecond,
-			Rate: h.rate, Demand: h.holder.Demand(), Fallback: h.fallback,
-		})
-	}
-	slices.SortFunc(view, func(a, b LeaseView) int { return cmp.Compare(a.Key, b.Key) })
-	return view
 }

@@ -29,6 +29,7 @@ func (l *Leases) grant(q asks, members []string, reached int) []granted {
 	leases := make([]granted, 0, len(q.Limits))
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.membersLocked(now, members)
 	for _, a := range q.Limits {
 		if quota.OwnerOf(a.Key, members) != l.opts.Node {
 			continue
@@ -49,7 +50,7 @@ func (l *Leases) ownerLocked(key string, limit float64) *quota.Owner {
 	}
 	o := l.owned[key]
 	if o == nil {
-		o = quota.NewOwner(limit)
+		o = quota.NewOwner(limit, l.since)
 		l.owned[key] = o
 	}
 	o.SetLimit(limit)

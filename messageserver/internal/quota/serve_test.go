@@ -97,8 +97,9 @@ func TestWrongQuestionsAreRefused(t *testing.T) {
 func TestAnOwnerKnowsOnlySoMany(t *testing.T) {
 	now := time.Hour
 	l := still(&now)
+	l.membersLocked(now, []string{"a", "b"})
 	for i := range maxOwned {
-		l.owned[fmt.Sprint(i)] = quota.NewOwner(1)
+		l.owned[fmt.Sprint(i)] = quota.NewOwner(1, 0)
 	}
 	body, err := l.Serve([]byte(fmt.Sprintf(`{"node":"b","limits":[{"key":%q,"limit":1,"demand":1}]}`, keyOf("a"))))
 	if err != nil || string(body) != `{"leases":[]}` || len(l.owned) != maxOwned {

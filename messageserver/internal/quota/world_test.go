@@ -29,7 +29,8 @@ type world struct {
 
 	mu      sync.Mutex
 	members []string
-	side    map[string]int // nodes of one side reach each other
+	late    map[string][]string // what a node takes for the members instead
+	side    map[string]int      // nodes of one side reach each other
 	mute    map[string]bool
 	nodes   map[string]*actor
 }
@@ -69,7 +70,7 @@ func (b *syncBuffer) String() string {
 
 // newWorld starts nodes with one limit of the mesh, "orders", which has the given rate, and a tenth of it as burst.
 func newWorld(t *testing.T, perSecond float64, names ...string) *world {
-	w := &world{t: t, start: time.Now(), members: names, side: map[string]int{}, mute: map[string]bool{}, nodes: map[string]*actor{}}
+	w := &world{t: t, start: time.Now(), members: names, late: map[string][]string{}, side: map[string]int{}, mute: map[string]bool{}, nodes: map[string]*actor{}}
 	for _, name := range names {
 		w.add(name, Limit{Key: "orders", PerSecond: perSecond, Burst: perSecond / 10, Bucket: ratelimit.NewBucket(perSecond, perSecond/10)})
 	}
@@ -85,6 +86,9 @@ func (w *world) add(name string, limits ...Limit) *actor {
 		Members: func() []string {
 			w.mu.Lock()
 			defer w.mu.Unlock()
+			if others := w.late[name]; others != nil {
+				return others
+			}
 			return w.members
 		},
 		Reached: func() (all []string) {
