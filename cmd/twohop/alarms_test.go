@@ -41,7 +41,7 @@ func TestTheAuditLogIsListed(t *testing.T) {
 	if code != exitOK || errs != "" {
 		t.Errorf("%d, %q", code, errs)
 	}
-	wantLines(t, out, "AT AUTHOR REMOTE ACTION TARGET FROM TO RESULT REASON", "2026-11-20 10:00:00 UTC kim 127.0.0.1:1 rules.apply rules 1.6 1.7 f783e286ca97 - ticket?1")
+	wantLines(t, out, "AT AUTHOR REMOTE ACTION TARGET FROM TO RESULT REASON", "2026-11-20 10:00:00 UTC kim 127.0.0.1:1 rules.apply rules 1.6 1.7 f783e286ca97 - ticket; 1")
 	if q := f.questions("/v1/audit")[0].query.Encode(); q != "action=rules.apply&author=kim&limit=3&since=1h" {
 		t.Errorf("asked %s", q)
 	}

@@ -60,7 +60,7 @@ func TestRatesAreDifferences(t *testing.T) {
 		"a ready 12s 104 75% 25% 1.0 2.0 0.5 7 0 0 1/2 ! 75% 3.0 MiB",
 		"b ready 1s - - - - - - 0 0 0 0/0 - 0 B",
 		"e not heard - - - - - - - - - - - - -",
-		"e was not heard: it did not answer?in time",
+		"e was not heard: it did not answer; in time",
 	)
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 )
 
 // Differ names the keys whose values in effect are others in next than in c, each with both values and the place of the new
@@ -16,7 +17,7 @@ func (c *Config) Differ(next *Config) (all []string) {
 		case k.typ == secretType:
 			all = append(all, fmt.Sprintf("%s is another one (%s)", k.name, next.places[k.name]))
 		default:
-			all = append(all, fmt.Sprintf("%s is %v here, and %v in what was written (%s)", k.name, a, b, next.places[k.name]))
+			all = append(all, fmt.Sprintf("%s is %s here, and %s in what was written (%s)", k.name, shown(a), shown(b), next.places[k.name]))
 		}
 	}
 	for _, k := range lists {
@@ -25,4 +26,12 @@ func (c *Config) Differ(next *Config) (all []string) {
 		}
 	}
 	return all
+}
+
+// shown writes a value so that it is seen where it is empty, too.
+func shown(v reflect.Value) string {
+	if v.Kind() == reflect.String {
+		return strconv.Quote(v.String())
+	}
+	return fmt.Sprint(v)
 }

@@ -35,6 +35,9 @@ func TestDiffer(t *testing.T) {
 			"number: 1", "session: {dead: 20s}",
 			[]string{"number is 1 here, and 0 in what was written (default)", "session.dead is 12s here, and 20s in what was written (FILE:1)"},
 		},
+		"a path that was empty": {
+			"node: node-1", "rules: {watch_file: /r.yaml}", []string{`rules.watch_file is "" here, and "/r.yaml" in what was written (FILE:1)`},
+		},
 		"a list": {secret + "0123456789abcdef}]}", secret + "fedcba9876543210}]}", []string{"auth.modules is another list"}},
 		"a secret": {
 			"peers: {secret: 0123456789abcdef}", "peers: {secret: fedcba9876543210}", []string{"peers.secret is another one (FILE:1)"},

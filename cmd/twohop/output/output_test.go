@@ -11,10 +11,10 @@ func TestTablesAreAligned(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "" +
-		"NAME       N\n" +
-		"a          1\n" +
-		"-          22\n" +
-		"l?[1mong?  3\n"
+		"NAME      N\n" +
+		"a         1\n" +
+		"-         22\n" +
+		"l?[1mong  3\n"
 	if b.String() != want {
 		t.Errorf("got\n%swant\n%s", b.String(), want)
 	}
@@ -22,7 +22,7 @@ func TestTablesAreAligned(t *testing.T) {
 
 func TestLinesOnlyShow(t *testing.T) {
 	for text, want := range map[string]string{
-		"plain, ünïcode ✓": "plain, ünïcode ✓", "a\nb\tc": "a?b?c", "\x1b]0;x\a": "?]0;x?", "\x9b31m": "?31m", "\u202eabc": "?abc", "\xff": "?",
+		"plain, ünïcode ✓": "plain, ünïcode ✓", "a\nb\tc": "a; b?c", "a:\r\n\n  b\n": "a:; b", "\x1b]0;x\a": "?]0;x?", "\x9b31m": "?31m", "\u202eabc": "?abc", "\xff": "?",
 	} {
 		if got := Line(text); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)

@@ -4,14 +4,20 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// Line returns text of somebody else as one line that a terminal only shows: what would control it becomes '?'.
+// breaks are ends of lines, with the blank lines and the indents after them.
+var breaks = regexp.MustCompile(`\s*[\r\n]\s*`)
+
+// Line returns text of somebody else as one line that a terminal only shows: the lines of several are joined with "; ", and what
+// would control the terminal becomes '?'.
 func Line(text string) string {
+	text = breaks.ReplaceAllLiteralString(strings.Trim(text, "\r\n"), "; ")
 	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsPrint(r) {
 			return '?'
