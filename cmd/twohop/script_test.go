@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 //	ports NAME...       set variables to ports that were free a moment ago
 //	expand FROM TO      write a file with the variables in it filled in
 //	until REGEXP COMMAND...  run a command again and again, until its stdout has a line of that form
+//	match NAME REGEXP   set a variable to what the group of an expression has found in the last stdout
 //	exits CODE COMMAND  run a command that ends with this exit code
 //	signal NAME PID     send a signal: INT or TERM
 //	chmod MODE FILE     change who may read a file
@@ -37,7 +38,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready": ready, "ports": ports, "expand": expand, "until": until, "exits": exits, "signal": send, "chmod": chmod,
+			"ready": ready, "ports": ports, "expand": expand, "until": until, "exits": exits, "signal": send, "chmod": chmod, "match": match,
 		},
 	})
 }
@@ -96,6 +97,19 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 			return
 		}
 	}
+}
+
+func match(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: match NAME REGEXP")
+	}
+	wanted, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	found := wanted.FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) != 2 {
+		ts.Fatalf("there is no %s, or it has no group", args[1])
+	}
+	ts.Setenv(args[0], found[1])
 }
 
 // appears waits for a file; the test's own time is the bound.
