@@ -44,6 +44,7 @@ type government struct {
 	differs map[string]differs    // nodes that have other rules
 
 	exceeded exceeded
+	shared   sharedLimits
 }
 
 // Files in a node's DataDir.
@@ -305,16 +306,6 @@ func (g *government) askQuota(ctx context.Context, node string, body []byte) ([]
 		return nil, errAlone
 	}
 	return g.server.mesh.peers.Ask(ctx, node, quotaMethod, body)
-}
-
-// limits are those that all nodes share.
-func (g *government) limits() []quota.Limit {
-	shared := g.rules.Set().Shared()
-	all := make([]quota.Limit, 0, len(shared))
-	for _, l := range shared {
-		all = append(all, quota.Limit{Key: l.Key, PerSecond: l.PerSecond, Burst: l.Burst, Bucket: l.Bucket})
-	}
-	return all
 }
 
 // handlers are what instances with a session at this node have said of their handlers.
