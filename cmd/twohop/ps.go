@@ -73,11 +73,14 @@ func knownTopic(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// warnUnheard names the nodes that were not heard.
+// warnUnheard names the nodes that were not heard, and those that have not said all.
 func warnUnheard(w io.Writer, nodes []adminclient.Heard, so string) {
 	for _, n := range nodes {
 		if n.Error != "" {
 			_, _ = fmt.Fprintf(w, "twohop: node %s was not heard, %s: %s\n", output.Line(n.Node), so, output.Line(n.Error)) // there is nobody else to tell
+		}
+		if n.Lack != "" {
+			_, _ = fmt.Fprintf(w, "twohop: node %s has not counted all of it: %s\n", output.Line(n.Node), output.Line(n.Lack)) // likewise
 		}
 	}
 }

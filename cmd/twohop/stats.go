@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -199,7 +200,11 @@ func (f *topFlags) showCallers(ctx context.Context, cmd *cobra.Command, client *
 	}
 	over := output.Age(f.over.Seconds())
 	if len(list.Callers) == 0 {
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "nobody has called %s in the last %s\n", output.Line(f.callers), over)
+		nobody := "nobody has called"
+		if slices.ContainsFunc(list.Nodes, func(n adminclient.Heard) bool { return n.Error != "" || n.Lack != "" }) {
+			nobody = "nobody is known to have called"
+		}
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s in the last %s\n", nobody, output.Line(f.callers), over)
 		return err
 	}
 	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "who has called %s in the last %s, as node %s hears it\n\n", output.Line(f.callers), over, output.Line(list.Node)); err != nil {
@@ -225,8 +230,9 @@ func statsExportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Print what one node has counted, as lines of JSON",
-		Long: `Prints a line of JSON for each caller, method and minute that the node which is asked has counted; of minutes that are not kept any
-more, for each hour. Other nodes have counted what has entered there: ask each of them.`,
+		Long: `Prints a line of JSON for each caller, method and minute that the node which is asked has counted, of the last 8 days: for
+so long minutes are kept. What was before is there by the hour: ` + "`twohop top --from 30d --step 24h`" + `. Other nodes have counted what
+has entered there: ask each of them.`,
 		Example: `  twohop stats export --from 24h > calls.jsonl
   twohop stats export --from 2026-11-20T10:00:00Z --to 2026-11-20T11:00:00Z`,
 		Args: cobra.NoArgs,

@@ -87,6 +87,11 @@ func TestTopShowsCallers(t *testing.T) {
 	if _, out, _ := f.run("", "top", "--callers", "fishtrade"); out != "nobody has called fishtrade in the last 1h\n" {
 		t.Errorf("%q", out)
 	}
+	f.answers["/v1/stats/callers"] = `{"node":"a","callers":[],"nodes":[{"node":"a","lack":"calls before its start at 10:00:00 UTC"},{"node":"b"}]}`
+	_, out, errs = f.run("", "top", "--callers", "fishtrade")
+	if out != "nobody is known to have called fishtrade in the last 1h\n" || errs != "twohop: node a has not counted all of it: calls before its start at 10:00:00 UTC\n" {
+		t.Errorf("got %q, %q", out, errs)
+	}
 }
 
 func TestTopRefusesWhatItCannotShow(t *testing.T) {

@@ -6,6 +6,7 @@ import "time"
 type Heard struct {
 	Node  string `json:"node"`
 	Error string `json:"error,omitempty"` // why it was not heard
+	Lack  string `json:"lack,omitempty"`  // what is missing in what it has said
 }
 
 // Member is a node of the list of members.
