@@ -201,17 +201,25 @@ func problemAt(place string, p rules.Problem) string {
 	return output.Line(fmt.Sprintf("%s:%d:%d: %s", place, p.Line, p.Column, p.Message))
 }
 
-// refused says why the node does not make a change. Place is the file that it stands in, if there is one.
-func refused(cmd *cobra.Command, place string, err error) error {
+// refused says why the node does not make a change. File is the document, if it is one.
+func refused(cmd *cobra.Command, file *rulesFile, err error) error {
 	r, is := errors.AsType[*adminclient.RefusalError](err)
 	if !is {
 		return err
 	}
 	if c, is := r.Conflict(); is {
-		return conflict(cmd.ErrOrStderr(), &c)
+		if c.NoSuch {
+			return because(r, fmt.Errorf("%s; `twohop rules history` lists those that are kept", output.Line(r.Message)))
+		}
+		return because(r, conflict(cmd.ErrOrStderr(), &c, file != nil))
 	}
 	if invalid, is := r.Invalid(); is {
-		return invalidRules(cmd.ErrOrStderr(), place, invalid.Problems)
+		place := ""
+		if file != nil {
+			place = file.place
+			file.placed(invalid.Problems)
+		}
+		return because(r, invalidRules(cmd.ErrOrStderr(), place, invalid.Problems))
 	}
 	return err
 }
@@ -224,8 +232,8 @@ func lost(err error) error {
 	return &exitError{exitUncertain, fmt.Errorf("%w; the change may be made or not: `twohop rules status` says it", err)}
 }
 
-// conflict says who has changed what meanwhile.
-func conflict(w io.Writer, c *adminclient.Conflict) error {
+// conflict says who has changed what meanwhile, and what to do then with a document or with another change.
+func conflict(w io.Writer, c *adminclient.Conflict, document bool) error {
 	has := &c.Has
 	_, _ = fmt.Fprintf(w, "twohop: %s has made version %s meanwhile, at %s: %s\n", output.Line(has.Author), has.Mark, moment(has.At), output.Line(orNone(has.Reason)))
 	if len(c.Changes) == 0 {
@@ -233,6 +241,9 @@ func conflict(w io.Writer, c *adminclient.Conflict) error {
 	}
 	for i := range c.Changes {
 		_, _ = fmt.Fprintln(w, "  "+output.Line(c.Changes[i].String()))
+	}
+	if !document {
+		return &exitError{exitConflict, errors.New("nothing was changed: the same command shows what it would do now")}
 	}
 	return &exitError{exitConflict, fmt.Errorf("nothing was changed: look at version %s, make your change again from it, and apply it with --from %s", has.Mark, has.Mark)}
 }

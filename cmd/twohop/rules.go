@@ -21,7 +21,7 @@ a change through any node is in force at all of them within a second. Each versi
 history.
 
 A version is written epoch.version, as 1.7. To change the document by hand: rules get > rules.yaml, edit it, and rules apply
-rules.yaml --reason '...'.`,
+rules.yaml --reason '...'. The first line of that file has its version, so that nothing is lost that others change meanwhile.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -47,8 +47,9 @@ func rulesGetCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get",
 		Short: "Print the document of rules",
-		Long: `Prints the document in force, or an older version, as it was written, with the secrets of its rules. Its version stands on
-stderr, so that stdout can be edited and applied.`,
+		Long: `Prints the document in force, or an older version, as it was written, with the secrets of its rules, below a first line
+'# twohop rules version 1.7'. Edit the rest and apply it: by that line rules apply knows which version it was made from, and refuses it
+if another one is in force then. Who has made the version, when and why stands on stderr.`,
 		Example: `  twohop rules get > rules.yaml
   twohop rules get --version 1.7`,
 		Args: cobra.NoArgs,
@@ -64,7 +65,7 @@ stderr, so that stdout can be edited and applied.`,
 			if f.asJSON {
 				return output.JSON(cmd.OutOrStdout(), v)
 			}
-			if _, err := io.WriteString(cmd.OutOrStdout(), v.Text); err != nil {
+			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s%s\n%s", markLine, v.Mark, v.Text); err != nil {
 				return err
 			}
 			if v.Mark == (adminclient.Mark{}) {

@@ -45,11 +45,11 @@ func TestRulesAreGotToBeEdited(t *testing.T) {
 		"/v1/rules/versions/1.3": `{"node":"a","mark":{"epoch":1,"version":3},"hash":"33","author":"\u001b[1m","at":"2026-11-19T10:00:00Z","text":"format: 1\n"}`,
 	})
 	code, out, errs := f.run("", "rules", "get")
-	if code != exitOK || out != "format: 1\n# by hand\nrules: []\n" || errs != "# version 1.7 by kim@ops at 2026-11-20 10:00:00 UTC: ticket 1\n" {
+	if code != exitOK || out != "# twohop rules version 1.7\nformat: 1\n# by hand\nrules: []\n" || errs != "# version 1.7 by kim@ops at 2026-11-20 10:00:00 UTC: ticket 1\n" {
 		t.Errorf("%d, %q, %q", code, out, errs)
 	}
 	code, out, errs = f.run("", "rules", "get", "--version", "1.3")
-	if code != exitOK || out != "format: 1\n" || errs != "# version 1.3 by ?[1m at 2026-11-19 10:00:00 UTC: no reason given\n" {
+	if code != exitOK || out != "# twohop rules version 1.3\nformat: 1\n" || errs != "# version 1.3 by ?[1m at 2026-11-19 10:00:00 UTC: no reason given\n" {
 		t.Errorf("%d, %q, %q", code, out, errs)
 	}
 	if _, out, _ := f.run("", "rules", "get", "--json"); !strings.Contains(out, `"text": "format: 1\n# by hand`) {
@@ -59,7 +59,7 @@ func TestRulesAreGotToBeEdited(t *testing.T) {
 		t.Errorf("%d, %q", code, errs)
 	}
 	f = newFakeNode(t, map[string]string{"/v1/rules": `{"node":"a","mark":{"epoch":0,"version":0},"hash":"","text":"","rules":[]}`})
-	if code, out, errs := f.run("", "rules", "get"); code != exitOK || out != "" || !strings.Contains(errs, "# there is no document yet") {
+	if code, out, errs := f.run("", "rules", "get"); code != exitOK || out != "# twohop rules version 0.0\n" || !strings.Contains(errs, "# there is no document yet") {
 		t.Errorf("%d, %q, %q", code, out, errs)
 	}
 }
@@ -174,8 +174,11 @@ func TestADocumentIsAppliedFromWhatWasShown(t *testing.T) {
 	if code != exitOK || f.match != `"1.5"` || !json.Valid([]byte(out)) || !strings.Contains(errs, "changed pay-limit") {
 		t.Errorf("%d, %s, %q, %q", code, f.match, out, errs)
 	}
-	if who := author(); !strings.Contains(f.puts[0], `"author":"`+who+`"`) || who == "" {
-		t.Errorf("%q by %q", f.puts[0], who)
+	if len(f.puts) != 2 || !strings.Contains(f.puts[0], `"dry_run":true`) || strings.Contains(f.puts[1], "dry_run") {
+		t.Errorf("put %q", f.puts)
+	}
+	if who := author(); !strings.Contains(f.puts[1], `"author":"`+who+`"`) || who == "" {
+		t.Errorf("%q by %q", f.puts[1], who)
 	}
 
 	// A dry run needs no reason and writes nothing.

@@ -19,13 +19,17 @@ func rulesApplyCommand() *cobra.Command {
 		Short: "Put a document of rules in force, at every node",
 		Long: `Puts the document in FILE in force at every node, in place of the one that is there; - is stdin. It first shows what would change
 and asks; --yes does not ask. If somebody else has changed the rules since you were shown that, nothing is done, and you see
-who has changed what; --from names the version that your document was made from, so that nothing made after it is lost.
+who has changed what.
+
+So that nothing is lost that was made since you began to edit, the document is made from one version only: that of its first line
+'# twohop rules version 1.7', which rules get writes and which is not sent, or that of --from. If another one is in force, nothing
+is done. Without either it is made from the one that is in force.
 
 Afterwards it says of each node since when the version is in force there, and how many server sessions enforce it.
 
 Exit codes:
   0   it is in force at every node, and every server session enforces it
-  1   the document is wrong, or you said no; nothing was changed
+  1   the document is wrong, there never was its version, or you said no; nothing was changed
   20  somebody else has changed the rules meanwhile; nothing was changed
   21  it is made, and a node or a server does not have it yet
   22  the node's answer was lost; the change may be made or not`,
@@ -45,33 +49,42 @@ Exit codes:
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringVar(&from, "from", "", "the `version` that the document was made from, as 1.7 (default: the one that is there)")
+	cmd.Flags().StringVar(&from, "from", "", "the `version` that the document was made from, as 1.7 (default: that of its first line, or the one that is there)")
 	_ = cmd.RegisterFlagCompletionFunc("from", completeVersion)
 	return cmd
 }
 
-func apply(cmd *cobra.Command, client *adminclient.Client, f *changeFlags, file, from string) error {
-	text, place, err := readDocument(file, cmd.InOrStdin())
+func apply(cmd *cobra.Command, client *adminclient.Client, f *changeFlags, path, from string) error {
+	file, err := readDocument(path, cmd.InOrStdin())
 	if err != nil {
 		return err
 	}
-	judged, err := client.JudgeRules(cmd.Context(), text)
+	if from != "" {
+		mark, err := adminclient.ParseMark(from)
+		if err != nil {
+			return err
+		}
+		file.from = &mark
+	}
+	judged, err := client.JudgeRules(cmd.Context(), file.text)
+	file.judged(&judged)
 	switch {
 	case err != nil:
 		return err
 	case !judged.Valid:
-		return invalidRules(cmd.ErrOrStderr(), place, judged.Problems)
-	}
-	base := judged.Mark
-	if from != "" {
-		if base, err = adminclient.ParseMark(from); err != nil {
-			return err
-		}
+		return invalidRules(cmd.ErrOrStderr(), file.place, judged.Problems)
 	}
 	if err := printChanges(f.preview(cmd), judged.Changes); err != nil {
 		return err
 	}
-	warn(cmd.ErrOrStderr(), place, judged.Warnings)
+	warn(cmd.ErrOrStderr(), file.place, judged.Warnings)
+	base := judged.Mark
+	if file.from != nil && *file.from != base { // nobody needs to be asked then
+		base = *file.from
+		if err := client.MayPutRules(cmd.Context(), file.text, base, f.author); err != nil {
+			return refused(cmd, file, err)
+		}
+	}
 	if f.dryRun {
 		return f.wouldChange(cmd, judged, len(judged.Changes))
 	}
@@ -82,9 +95,9 @@ func apply(cmd *cobra.Command, client *adminclient.Client, f *changeFlags, file,
 	if err := f.confirm(cmd, question); err != nil {
 		return err
 	}
-	applied, err := client.PutRules(cmd.Context(), text, &base, f.author, f.reason)
+	applied, err := client.PutRules(cmd.Context(), file.text, &base, f.author, f.reason)
 	if err != nil {
-		return refused(cmd, place, lost(err))
+		return refused(cmd, file, lost(err))
 	}
 	return f.finish(cmd, applied, &applied)
 }
@@ -108,7 +121,8 @@ func rulesRollbackCommand() *cobra.Command {
 		Use:   "rollback VERSION",
 		Short: "Put an older version of the rules in force again",
 		Long: `Makes a new version with the text of an older one. Rules of it that have ended since are left out. It first shows what would
-change and asks; --yes does not ask. The exit codes are those of apply.`,
+change and asks; --yes does not ask. If somebody else has changed the rules since you were shown that, nothing is done, and you see
+who has changed what. The exit codes are those of apply.`,
 		Example: `  twohop rules rollback 1.6 --reason 'the limit was wrong'
   twohop rules rollback 1.6 --dry-run`,
 		Args: needs(1, "a version, as: twohop rules rollback 1.6"),
@@ -127,9 +141,9 @@ change and asks; --yes does not ask. The exit codes are those of apply.`,
 			if err != nil {
 				return err
 			}
-			would, err := client.RollBack(cmd.Context(), to, f.author, f.reason, true)
+			would, err := client.RollBack(cmd.Context(), to, nil, f.author, f.reason, true)
 			if err != nil {
-				return refused(cmd, "", err)
+				return refused(cmd, nil, err)
 			}
 			if err := printChanges(f.preview(cmd), would.Changes); err != nil {
 				return err
@@ -141,9 +155,9 @@ change and asks; --yes does not ask. The exit codes are those of apply.`,
 			if err := f.confirm(cmd, fmt.Sprintf("Go back to version %s, which is %s?", to, count(len(would.Changes), "change"))); err != nil {
 				return err
 			}
-			applied, err := client.RollBack(cmd.Context(), to, f.author, f.reason, false)
+			applied, err := client.RollBack(cmd.Context(), to, would.From, f.author, f.reason, false)
 			if err != nil {
-				return refused(cmd, "", lost(err))
+				return refused(cmd, nil, lost(err))
 			}
 			return f.finish(cmd, applied, &applied)
 		},

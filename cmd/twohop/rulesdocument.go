@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -15,31 +14,6 @@ import (
 	"github.com/twohop/twohop/governance/rules"
 )
 
-const maxDocument = 10 << 20 // bytes, as nodes have it
-
-// readDocument reads a document of rules; - is stdin. Place is how its problems name it.
-func readDocument(file string, stdin io.Reader) (text []byte, place string, err error) {
-	place, from := file, stdin
-	if file == "-" {
-		place = "stdin"
-	} else {
-		f, err := os.Open(file) //nolint:gosec // the user names it
-		if err != nil {
-			return nil, "", err
-		}
-		defer f.Close()
-		from = f
-	}
-	text, err = io.ReadAll(io.LimitReader(from, maxDocument+1))
-	if err == nil && len(text) > maxDocument {
-		err = fmt.Errorf("it has more than %d bytes, and nodes take no more", maxDocument)
-	}
-	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", place, err)
-	}
-	return text, place, nil
-}
-
 func rulesValidateCommand() *cobra.Command {
 	var f askFlags
 	var local bool
@@ -48,26 +22,28 @@ func rulesValidateCommand() *cobra.Command {
 		Short: "Say what is wrong with a document of rules",
 		Long: `Lists everything that is wrong with the document in FILE, as FILE:LINE:COLUMN: what; - is stdin. A node is asked, so that names
 of modules and methods that nobody has registered are warned of; with --local, or if no node answers, the document is judged
-here, without the names. Nothing is changed. The exit code is 1 if the document is wrong.`,
+here, without the names. Nothing is changed. The exit code is 1 if the document is wrong. A first line
+'# twohop rules version 1.7', as rules get writes it, is no part of the document.`,
 		Example: `  twohop rules validate rules.yaml
   twohop rules validate rules.yaml --local`,
 		Args: needs(1, "a file, as: twohop rules validate rules.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, place, err := readDocument(args[0], cmd.InOrStdin())
+			file, err := readDocument(args[0], cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
-			judged, err := judge(cmd, &f, local, text)
+			judged, err := judge(cmd, &f, local, file.text)
 			if err != nil {
 				return err
 			}
+			file.judged(&judged)
 			if f.asJSON {
 				err = output.JSON(cmd.OutOrStdout(), judged)
 			} else {
-				err = printJudged(cmd.OutOrStdout(), place, &judged)
+				err = printJudged(cmd.OutOrStdout(), file.place, &judged)
 			}
 			if err == nil && !judged.Valid {
-				err = fmt.Errorf("%s has %s", output.Line(place), count(len(judged.Problems), "problem"))
+				err = fmt.Errorf("%s has %s", output.Line(file.place), count(len(judged.Problems), "problem"))
 			}
 			return err
 		},
@@ -146,7 +122,10 @@ func rulesDiffCommand() *cobra.Command {
 		Use:   "diff {FILE | FROM [TO]}",
 		Short: "Show what a document would change, or what is different between versions",
 		Long: `With a file it shows what applying it would change; - is stdin. With versions it shows what leads from one to the other, or to the
-one that is in force. A line is a rule: added, removed, or changed with each key. Secrets are not shown.`,
+one that is in force. A line is a rule: added, removed, or changed with each key. Secrets are not shown.
+
+If the first line of the file is '# twohop rules version 1.7', as rules get writes it, and another version is in force, it warns:
+rules apply would refuse the document.`,
 		Example: `  twohop rules diff rules.yaml
   twohop rules diff 1.3 1.7
   twohop rules diff 1.3 --json`,
@@ -164,18 +143,23 @@ one that is in force. A line is a rule: added, removed, or changed with each key
 			if _, err := adminclient.ParseMark(args[0]); err == nil || len(args) == 2 {
 				return diffVersions(cmd, client, &f, args)
 			}
-			text, place, err := readDocument(args[0], cmd.InOrStdin())
+			file, err := readDocument(args[0], cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
-			judged, err := client.JudgeRules(cmd.Context(), text)
+			judged, err := client.JudgeRules(cmd.Context(), file.text)
+			file.judged(&judged)
 			switch {
 			case err != nil:
 				return err
 			case !judged.Valid:
-				return invalidRules(cmd.ErrOrStderr(), place, judged.Problems)
+				return invalidRules(cmd.ErrOrStderr(), file.place, judged.Problems)
 			}
-			warn(cmd.ErrOrStderr(), place, judged.Warnings)
+			warn(cmd.ErrOrStderr(), file.place, judged.Warnings)
+			if file.from != nil && *file.from != judged.Mark {
+				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "twohop: warning: %s was made from version %s, and version %s is in force: `twohop rules diff %s %s` shows what was changed meanwhile\n",
+					output.Line(file.place), file.from, judged.Mark, file.from, judged.Mark) // there is nobody else to tell
+			}
 			return printDiff(cmd, &f, judged, judged.Changes)
 		},
 	}

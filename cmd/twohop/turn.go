@@ -57,16 +57,16 @@ func onlyOff(s *adminclient.Switch, would *adminclient.Switched) error {
 // preview asks what a switch would do.
 func preview(cmd *cobra.Command, client *adminclient.Client, s *adminclient.Switch) (would adminclient.Switched, err error) {
 	s.DryRun = true
-	would, err = client.Switch(cmd.Context(), *s)
+	would, err = client.Switch(cmd.Context(), *s, nil)
 	if err != nil {
-		return would, noSwitch(cmd, refused(cmd, "", err))
+		return would, noSwitch(cmd, refused(cmd, nil, err))
 	}
 	asked := s.ID
 	if err := onlyOff(s, &would); err != nil || s.ID == asked {
 		return would, err
 	}
-	would, err = client.Switch(cmd.Context(), *s)
-	return would, noSwitch(cmd, refused(cmd, "", err))
+	would, err = client.Switch(cmd.Context(), *s, nil)
+	return would, noSwitch(cmd, refused(cmd, nil, err))
 }
 
 // turn shows what a switch would do and whom it hits, asks, and does it.
@@ -92,9 +92,9 @@ func (f *changeFlags) turn(cmd *cobra.Command, client *adminclient.Client, s adm
 		return err
 	}
 	s.DryRun = false
-	done, err := client.Switch(cmd.Context(), s)
+	done, err := client.Switch(cmd.Context(), s, would.From) // what was shown is true of these rules only
 	if err != nil {
-		return noSwitch(cmd, refused(cmd, "", lost(err)))
+		return noSwitch(cmd, refused(cmd, nil, lost(err)))
 	}
 	return f.finish(cmd, done, &done.Applied)
 }

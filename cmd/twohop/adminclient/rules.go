@@ -51,12 +51,12 @@ func (c *Client) JudgeRules(ctx context.Context, text []byte) (j Judged, err err
 // PutRules makes a document the one in force at every node, if from is the mark of the one that is, or nil for whatever is there.
 // A *RefusalError may have a Conflict or Problems.
 func (c *Client) PutRules(ctx context.Context, text []byte, from *Mark, author, reason string) (a Applied, err error) {
-	match := "*"
-	if from != nil {
-		match = `"` + from.String() + `"`
+	header := matching(from)
+	if header == nil {
+		header = http.Header{"If-Match": {"*"}}
 	}
 	// Headers are no place for reasons, which may have any letters.
-	err = c.send(ctx, http.MethodPut, "/v1/rules", http.Header{"If-Match": {match}}, struct {
+	err = c.send(ctx, http.MethodPut, "/v1/rules", header, struct {
 		Text   string `json:"text"`
 		Reason string `json:"reason"`
 		Author string `json:"author"`
@@ -64,9 +64,28 @@ func (c *Client) PutRules(ctx context.Context, text []byte, from *Mark, author, 
 	return a, err
 }
 
-// RollBack makes a new version with the text of an old one.
-func (c *Client) RollBack(ctx context.Context, to Mark, author, reason string, dryRun bool) (a Applied, err error) {
-	err = c.send(ctx, http.MethodPost, "/v1/rules/rollback", nil, struct {
+// MayPutRules says what a PutRules from that version would be answered.
+func (c *Client) MayPutRules(ctx context.Context, text []byte, from Mark, author string) error {
+	var a Applied
+	return c.send(ctx, http.MethodPut, "/v1/rules", matching(&from), struct {
+		Text   string `json:"text"`
+		Author string `json:"author"`
+		DryRun bool   `json:"dry_run"`
+	}{string(text), author, true}, &a)
+}
+
+// matching is the header of a change that is made only if a version is in force; nil is for whichever is.
+func matching(from *Mark) http.Header {
+	if from == nil {
+		return nil
+	}
+	return http.Header{"If-Match": {`"` + from.String() + `"`}}
+}
+
+// RollBack makes a new version with the text of an old one, if from is the mark of the one in force, or nil for whatever is there. A
+// *RefusalError may have a Conflict or Problems.
+func (c *Client) RollBack(ctx context.Context, to Mark, from *Mark, author, reason string, dryRun bool) (a Applied, err error) {
+	err = c.send(ctx, http.MethodPost, "/v1/rules/rollback", matching(from), struct {
 		To     string `json:"to"`
 		Reason string `json:"reason,omitempty"`
 		Author string `json:"author"`
@@ -75,9 +94,10 @@ func (c *Client) RollBack(ctx context.Context, to Mark, author, reason string, d
 	return a, err
 }
 
-// Switch changes one rule, or, with DryRun, says what that would change and whom it would hit.
-func (c *Client) Switch(ctx context.Context, s Switch) (done Switched, err error) {
-	err = c.send(ctx, http.MethodPost, "/v1/switches", nil, s, &done)
+// Switch changes one rule, or, with DryRun, says what that would change and whom it would hit. It does so if from is the mark of the
+// version in force, or nil for whatever is there. A *RefusalError may have a Conflict or Problems.
+func (c *Client) Switch(ctx context.Context, s Switch, from *Mark) (done Switched, err error) {
+	err = c.send(ctx, http.MethodPost, "/v1/switches", matching(from), s, &done)
 	return done, err
 }
 
@@ -124,7 +144,7 @@ func notNil(text []byte) []byte {
 
 // Conflict returns what somebody else has changed meanwhile, if that is why the node refuses.
 func (r *RefusalError) Conflict() (c Conflict, ok bool) {
-	return c, r.Status == http.StatusPreconditionFailed && json.Unmarshal(r.Body, &c) == nil && c.Has.Hash != ""
+	return c, r.Status == http.StatusPreconditionFailed && json.Unmarshal(r.Body, &c) == nil && (c.Has.Hash != "" || c.NoSuch)
 }
 
 // Invalid returns what is wrong with a document, if that is why the node refuses.

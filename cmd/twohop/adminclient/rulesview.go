@@ -59,6 +59,7 @@ type Applied struct {
 	Node      string          `json:"node"`
 	DryRun    bool            `json:"dry_run,omitempty"`
 	Unchanged bool            `json:"unchanged,omitempty"` // the text was in force already
+	From      *Mark           `json:"from,omitempty"`      // the version that it was made from; nil: the node does not say it
 	Mark      Mark            `json:"mark"`
 	Hash      string          `json:"hash"`
 	Changes   []rules.Change  `json:"changes"`
@@ -87,6 +88,7 @@ type Difference struct {
 
 // Conflict says what somebody else has changed meanwhile.
 type Conflict struct {
+	NoSuch  bool           `json:"no_such_version"` // the version that the change was made from never was
 	Has     Version        `json:"has"`
 	Changes []rules.Change `json:"changes"` // from the version that the change was made from; none where that one is not kept
 }
