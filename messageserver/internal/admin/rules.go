@@ -247,8 +247,8 @@ func (s *Server) refuseRules(ctx context.Context, w http.ResponseWriter, from *g
 	}
 }
 
-// neverWas reports whether there never was such a version: it is not there, though older ones are, which go first. A version before the
-// oldest one that is kept may have been.
+// neverWas reports whether there never was such a version: it is not there, though older ones are, which go first, or the first one of
+// all. Otherwise it may have been kept once.
 func (src *Sources) neverWas(ctx context.Context, from *governance.Mark) bool {
 	if from == nil || *from == (governance.Mark{}) {
 		return false
@@ -256,8 +256,12 @@ func (src *Sources) neverWas(ctx context.Context, from *governance.Mark) bool {
 	if _, err := src.Rules.EntryAt(ctx, *from); !errors.Is(err, rulestore.ErrNoEntry) {
 		return false
 	}
-	older, err := src.Rules.History(ctx, *from, 1)
-	return err == nil && (len(older) > 0 || from.Version == 0)
+	kept, err := src.Rules.History(ctx, governance.Mark{}, 0)
+	if err != nil || len(kept) == 0 {
+		return err == nil
+	}
+	oldest := kept[len(kept)-1].Mark
+	return oldest.Less(*from) || oldest.Version == 1
 }
 
 // since returns what has changed from a version to another one; nothing where the old one is not kept any more.

@@ -132,7 +132,7 @@ func TestTwoOperatorsAtOnce(t *testing.T) {
 		t.Errorf("the second one has changed it to %s", now)
 	}
 	// From a version that never was, nothing can be compared, and it is refused all the same.
-	for _, never := range []string{"1.99", "1.0", "2.1"} {
+	for _, never := range []string{"1.99", "1.0", "0.7", "2.1"} {
 		if old := a.putRules(`"`+never+`"`, payLimit); old.Status != http.StatusPreconditionFailed || old.Changes == nil || len(old.Changes) != 0 ||
 			!old.NoSuch || !strings.HasPrefix(old.Error, "there is no version "+never+": the newest is 1.2;") {
 			t.Errorf("%s: %+v", never, old)
