@@ -231,7 +231,7 @@ func statsExportCommand() *cobra.Command {
 		Use:   "export",
 		Short: "Print what one node has counted, as lines of JSON",
 		Long: `Prints a line of JSON for each caller, method and minute that the node which is asked has counted, of the last 8 days: for
-so long minutes are kept. What was before is there by the hour: ` + "`twohop top --from 30d --step 24h`" + `. Other nodes have counted what
+so long minutes are kept. What was before is there by the hour: ` + "`twohop top --from 720h --step 24h`" + `. Other nodes have counted what
 has entered there: ask each of them.`,
 		Example: `  twohop stats export --from 24h > calls.jsonl
   twohop stats export --from 2026-11-20T10:00:00Z --to 2026-11-20T11:00:00Z`,

@@ -143,6 +143,10 @@ func (c *Client) open(ctx context.Context, through *http.Client, ask call) (*htt
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			return nil, &AwayError{c.address, err}
 		}
+		if notHTTP(err) {
+			return nil, fmt.Errorf("what listens at %s does not speak HTTP (%w): it is no operators' listener, and perhaps that of the modules; "+
+				"--admin names where operators connect, by default 127.0.0.1:7071", c.address, errors.Unwrap(err))
+		}
 		return nil, fmt.Errorf("asking the node at %s: %w", c.address, err)
 	}
 	if response.StatusCode == http.StatusOK {
@@ -163,6 +167,14 @@ func (c *Client) open(ctx context.Context, through *http.Client, ask call) (*htt
 	refusal.Message, refusal.unknownPath = text.Error, response.StatusCode == http.StatusNotFound && len(text.Paths) > 0
 	return nil, refusal
 }
+
+// notHTTP reports whether who was asked has hung up, or has said something else, in place of an answer.
+func notHTTP(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || strings.Contains(err.Error(), "malformed HTTP")
+}
+
+// commands are what operators type for what a node names by its path.
+var commands = strings.NewReplacer("GET /v1/rules/history", "`twohop rules history`", "GET /v1/rules says", "`twohop rules status` says")
 
 // AwayError says that nothing listens at the address.
 type AwayError struct {
@@ -195,7 +207,7 @@ func (r *RefusalError) Error() string {
 		path, _, _ := strings.Cut(r.Path, "?")
 		return fmt.Sprintf("the node at %s does not know %s: it is older than this command; a node of the same version does", r.Address, path)
 	}
-	return fmt.Sprintf("the node at %s refuses %s: %s", r.Address, r.Path, r.Message)
+	return fmt.Sprintf("the node at %s refuses %s: %s", r.Address, r.Path, commands.Replace(r.Message))
 }
 
 // Older reports whether the node does not know what it was asked for, because it is older than this client.

@@ -63,6 +63,20 @@ func TestErrorsSayWhatWouldBeRight(t *testing.T) {
 			fmt.Fprint(w, `{"error": "use http://127.0.0.1:1"}`)
 		}, "refuses /v1/info: use http://127.0.0.1:1"},
 		{"another server", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, "answers 404 Not Found: is it the admin address of a node?"},
+		{"a path", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"error": "there is none: GET /v1/rules/history lists them"}`)
+		}, "there is none: `twohop rules history` lists them"},
+		{"hung up", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "does not speak HTTP (EOF): it is no operators' listener"},
+		{"other words", func(w http.ResponseWriter, _ *http.Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = c.Write([]byte("twohop/1\r\n")) // who asked has gone
+			_ = c.Close()
+		}, "does not speak HTTP"},
 		{"no JSON", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, "does not answer as a node does"},
 		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, "it is no node of twohop"},
 	} {
@@ -96,7 +110,7 @@ func TestWhoIsNotHeardOnceIsNamed(t *testing.T) {
 	if err != nil || len(modules) != 3 {
 		t.Errorf("%d modules, %v", len(modules), err)
 	}
-	if want := []Heard{{"a", ""}, {"b", "late"}, {"c", "first"}, {"d", ""}}; !slices.Equal(nodes, want) {
+	if want := []Heard{{Node: "a"}, {Node: "b", Error: "late"}, {Node: "c", Error: "first"}, {Node: "d"}}; !slices.Equal(nodes, want) {
 		t.Errorf("got %v, want %v", nodes, want)
 	}
 }

@@ -220,6 +220,7 @@ func (src *Sources) applied(before *rulestore.Entry, done *rulestore.Applied, by
 // refuseRules answers a change of the rules that was not made. from is the version that it was made from, nil if it names none.
 func (s *Server) refuseRules(ctx context.Context, w http.ResponseWriter, from *governance.Mark, err error) {
 	invalid, isInvalid := err.(*rules.Invalid) //nolint:errorlint // inside another one it is about the document that is there
+	away, isAway := errors.AsType[*rulestore.AwayError](err)
 	conflict, isConflict := errors.AsType[*rulestore.ConflictError](err)
 	switch {
 	case isInvalid:
@@ -240,6 +241,10 @@ func (s *Server) refuseRules(ctx context.Context, w http.ResponseWriter, from *g
 		}{text, never, viewVersion(&conflict.Has), s.src.since(ctx, from, &conflict.Has)})
 	case errors.Is(err, rulestore.ErrNoEntry):
 		refuse(w, http.StatusNotFound, "there is no such version: GET /v1/rules/history lists those that are kept")
+	case isAway && !errors.Is(err, rulestore.ErrUnknown):
+		refuse(w, http.StatusServiceUnavailable, "nothing was changed, because the node that keeps the rules is not reached ("+reason(away.Why)+
+			"): until it is, nothing can be changed and no older version be read, and the rules in force stay so; start it, or mend the link to it, "+
+			"and try again")
 	case errors.Is(err, rulestore.ErrUnknown):
 		refuse(w, http.StatusServiceUnavailable, reason(err)+"; GET /v1/rules says which version is in force")
 	default:

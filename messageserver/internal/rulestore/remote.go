@@ -134,13 +134,22 @@ func (s *Remote) call(ctx context.Context, method string, q question) (r reply, 
 	}
 	body, err = s.ask(ctx, method, body)
 	if err != nil {
-		return reply{}, fmt.Errorf("rulestore: the keeper: %w", err)
+		return reply{}, &AwayError{err}
 	}
 	if err := json.Unmarshal(body, &r); err != nil {
 		return reply{}, fmt.Errorf("rulestore: the keeper's answer to %s: %w", method, err)
 	}
 	return r, nil
 }
+
+// AwayError says that the keeper did not answer, and why. Rules that are in force stay so.
+type AwayError struct{ Why error }
+
+// Error says so.
+func (e *AwayError) Error() string { return "rulestore: the keeper: " + e.Why.Error() }
+
+// Unwrap returns why it did not.
+func (e *AwayError) Unwrap() error { return e.Why }
 
 // Serve returns what the keeper answers to the nodes that use its store, by method. An error of these functions is one of the call.
 func Serve(s Store) map[string]func(ctx context.Context, body []byte) ([]byte, error) {
