@@ -95,6 +95,10 @@ func (o *Owner) Grant(now time.Duration, node string, demand float64, reached, m
 		mine = &lease{}
 		o.leases[node] = mine
 	}
+	holds := mine.rate
+	if mine.until <= now {
+		holds = 0
+	}
 	mine.demand, mine.until = max(demand-reserve, 0), now+Valid
 	pool := max(Fallback(o.limit, members)-reserve, 0) * float64(reached)
 	free := pool
@@ -113,7 +117,9 @@ func (o *Owner) Grant(now time.Duration, node string, demand float64, reached, m
 	if now-o.first < settle || now-o.since < Valid {
 		share = min(share, pool/float64(reached))
 	}
-	mine.rate = min(share, max(free, 0))
+	// Where the pool has shrunk because a node is not reached any more, its lease still lives. Those who are reached do not make room
+	// for it: what they hold already, and is their share, they keep.
+	mine.rate = min(share, max(free, holds, 0))
 	return reserve + mine.rate, Valid
 }
 
