@@ -42,6 +42,7 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 }
 
 func rootCommand() *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use:   "twohop",
 		Short: "A message broker that carries RPC and governs it",
@@ -50,13 +51,20 @@ and callers reach their methods through it.`,
 		Example: `  twohop messageserver                          # a node on this machine, without any file
   twohop ps                                     # what is connected to it, and to the other nodes of its mesh
   twohop call hello.Say '{"name": "Ada"}'       # call a method through it`,
-		Version:          readBuild().text(),
 		SilenceErrors:    true,
 		PersistentPreRun: watchOutput,
 		SilenceUsage:     true,
-		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), readBuild().text())
+				return err
+			}
+			return cmd.Help()
+		},
 	}
-	root.SetVersionTemplate("{{.Version}}\n")
+	// Not by cobra's template: a template may call any method by its name, so the linker would keep all methods of all types. That
+	// is a third of the program, and 2 MiB of a node's memory.
+	root.Flags().BoolVarP(&version, "version", "v", false, "version for twohop")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; `%s --help` shows the flags", err, cmd.CommandPath())
 	})
