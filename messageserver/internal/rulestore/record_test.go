@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -71,9 +72,7 @@ func TestWhatIsRecordedAndNotTakenBackWasMade(t *testing.T) {
 	claimed, taken := make(map[string]string), 0
 	for _, n := range nodes {
 		open, back := made(n.records)
-		for key, author := range open {
-			claimed[key] = author
-		}
+		maps.Copy(claimed, open)
 		taken += back
 	}
 	for _, e := range found {

@@ -203,7 +203,7 @@ func (r *Rules) next(base governance.Mark) governance.Mark {
 		return governance.Mark{Epoch: r.o.Epoch(), Version: 1}
 	}
 	seconds := r.wall().Unix() - epochBegan.Unix()
-	return governance.Mark{Epoch: uint64(max(seconds, 1)), Version: 1} //nolint:gosec // it is not below 1
+	return governance.Mark{Epoch: uint64(max(seconds, 1)), Version: 1}
 }
 
 // wall is the time that the rules go by.
