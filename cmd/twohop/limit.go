@@ -25,7 +25,7 @@ type limitFlags struct {
 	alarmOnly  bool
 }
 
-// limitPrefix begins the ids of limits that `twohop limit` sets and takes away.
+// limitPrefix begins the ids of limits that have no other one. --remove takes those away by their names.
 const limitPrefix = "limit:"
 
 // per is what has a limit of its own.
@@ -46,7 +46,7 @@ as RATE_LIMITED, which is NOT_EXECUTED; with --pace they are held for at most th
 pass, and are counted. The limit is of the whole mesh, unless --per says that each node or each instance has one.
 
 It first shows whom it hits: who has called it in the last hour; then it asks, unless there is --yes. --remove takes the limit with
-exactly these names away. The exit codes are those of ` + "`twohop rules apply`" + `.`,
+exactly these names away, or with --id the one of that id, whoever has written it. The exit codes are those of ` + "`twohop rules apply`" + `.`,
 		Example: `  twohop limit fishtrade.SendRocket 1000/s --reason 'ticket 4711'
   twohop limit fishtrade 50/s --each-caller --burst 10 --pace 100ms --for 10m --reason 'ticket 4711' --yes
   twohop limit --caller web 200/s --per node --alarm-only --reason 'ticket 4711'
@@ -67,9 +67,6 @@ exactly these names away. The exit codes are those of ` + "`twohop rules apply`"
 			if err != nil {
 				return err
 			}
-			if id != "" && !strings.HasPrefix(id, limitPrefix) {
-				return fmt.Errorf("--id is %q, must begin with %s, so that --remove takes no other rule away", id, limitPrefix)
-			}
 			if remove && f.reason == "" {
 				f.reason = "the limit is taken away"
 			}
@@ -82,10 +79,8 @@ exactly these names away. The exit codes are those of ` + "`twohop rules apply`"
 				return err
 			}
 			if remove {
-				if id == "" {
-					if id, err = limitOf(cmd, client, scope); err != nil {
-						return err
-					}
+				if id, err = limitOf(cmd, client, scope, id); err != nil {
+					return err
 				}
 				s := newSwitch("on", scope, &f)
 				s.ID = id
@@ -174,8 +169,8 @@ func readRate(text string) (float64, error) {
 	return calls / seconds, nil
 }
 
-// limitOf finds the limit of exactly this scope.
-func limitOf(cmd *cobra.Command, client *adminclient.Client, of scope) (id string, err error) {
+// limitOf finds the limit that is called so, or without an id the one of exactly this scope.
+func limitOf(cmd *cobra.Command, client *adminclient.Client, of scope, called string) (id string, err error) {
 	document, err := client.Rules(cmd.Context(), false)
 	if err != nil {
 		return "", err
@@ -193,6 +188,10 @@ func limitOf(cmd *cobra.Command, client *adminclient.Client, of scope) (id strin
 			}
 			its := scope{r.Module, r.Method, r.Group, r.Caller}
 			switch {
+			case called != "":
+				if r.ID == called && (of == scope{} || its == of) {
+					found = append(found, r.ID)
+				}
 			case its == of && strings.HasPrefix(r.ID, limitPrefix):
 				found = append(found, r.ID)
 			case its == of:
@@ -201,20 +200,26 @@ func limitOf(cmd *cobra.Command, client *adminclient.Client, of scope) (id strin
 			all = append(all, fmt.Sprintf("  %s: %s/s on %s%s", output.Line(r.ID), strconv.FormatFloat(r.Rate.PerSecond, 'f', -1, 64), its, ending(r.Until)))
 		}
 	}
+	on := "limit on " + of.String()
+	if called != "" {
+		on = "limit " + output.Line(called)
+		if of != (scope{}) {
+			on += " on " + of.String()
+		}
+	}
 	switch {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
 		return "", fmt.Errorf("%d limits are on %s: say which, with --id: %s", len(found), of, strings.Join(found, ", "))
 	case len(byHand) > 0:
-		return "", fmt.Errorf("the limit on %s was not set by `twohop limit`: take %s out of the document, with `twohop rules get` and `twohop rules apply`",
-			of, strings.Join(byHand, ", "))
+		return "", fmt.Errorf("the limit on %s has an id of its own: take it away with --id: %s", of, output.Line(strings.Join(byHand, ", ")))
 	}
 	if len(all) == 0 {
-		return "", fmt.Errorf("there is no limit on %s: there are none in the rules", of)
+		return "", fmt.Errorf("there is no %s: there are none in the rules", on)
 	}
 	for _, line := range all {
 		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), line) // there is nobody else to tell
 	}
-	return "", fmt.Errorf("there is no limit on %s; above are the limits that there are", of)
+	return "", fmt.Errorf("there is no %s; above are the limits that there are", on)
 }

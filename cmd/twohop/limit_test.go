@@ -74,8 +74,16 @@ func TestLimitsAreTakenAwayByTheirNames(t *testing.T) {
 	if code, _, _ := f.run("", "limit", "--remove", "fishtrade.SendRocket", "--caller", "web", "--yes"); code != exitOK || f.sent()[0].ID != "limit:l2" {
 		t.Errorf("%d, %+v", code, f.sent())
 	}
-	if code, _, _ := f.run("", "limit", "--remove", "--id", "limit:l9", "--yes"); code != exitOK || f.sent()[1].ID != "limit:l9" {
+	if code, _, _ := f.run("", "limit", "--remove", "--id", "limit:l1", "--yes"); code != exitOK || f.sent()[1].ID != "limit:l1" {
 		t.Errorf("%d, %+v", code, f.sent())
+	}
+	for says, args := range map[string][]string{ // o is off, and no limit
+		"there is no limit o; above are":                            {"--id", "o"},
+		"there is no limit limit:l1 on all of fishtrade; above are": {"fishtrade", "--id", "limit:l1"},
+	} {
+		if code, _, errs := f.run("", append([]string{"limit", "--remove", "--yes"}, args...)...); code != exitUsage || !strings.Contains(errs, says) || len(f.sent()) != 2 {
+			t.Errorf("%q: %d, %q", args, code, errs)
+		}
 	}
 	f = document(some)
 	code, _, errs = f.run("", "limit", "--remove", "fishtrade", "--yes")
@@ -87,11 +95,14 @@ func TestLimitsAreTakenAwayByTheirNames(t *testing.T) {
 		t.Errorf("%d, %q", code, errs)
 	}
 	f = document("  - {id: by-hand, module: pay, rate: {per_second: 5}}\n")
-	if code, _, errs := f.run("", "limit", "--remove", "pay", "--yes"); code != exitUsage || !strings.Contains(errs, "was not set by `twohop limit`: take by-hand out of the document") {
+	if code, _, errs := f.run("", "limit", "--remove", "pay", "--yes"); code != exitUsage || !strings.Contains(errs, "has an id of its own: take it away with --id: by-hand") {
 		t.Errorf("%d, %q", code, errs)
 	}
-	if code, _, errs := f.run("", "limit", "--remove", "--id", "by-hand", "--yes"); code != exitUsage || !strings.Contains(errs, `--id is "by-hand", must begin with limit:`) {
-		t.Errorf("%d, %q", code, errs)
+	if code, _, errs := f.run("", "limit", "--remove", "--id", "by-hand", "--yes"); code != exitOK || f.sent()[0].ID != "by-hand" {
+		t.Errorf("%d, %q, %+v", code, errs, f.sent())
+	}
+	if code, _, _ := f.run("", "limit", "pay", "5/s", "--id", "incident-7", "--reason", "x", "--yes"); code != exitOK || f.sent()[1].ID != "incident-7" {
+		t.Errorf("%d, %+v", code, f.sent())
 	}
 	f = switches(t)
 	f.answers["/v1/rules"] = `{"node":"a","mark":{"epoch":0,"version":0},"hash":"","rules":[],"text":""}`

@@ -114,6 +114,9 @@ const (
 		"at":"2026-11-20T11:00:00Z"},"changes":[{"op":"changed","id":"limit:fishtrade","kind":"rate","keys":[{"key":"rate.per_second","old":"5","new":"50"}]}]}`
 )
 
+// limitX are rules with a limit.
+const limitX = `{"node":"a","mark":{"epoch":1,"version":7},"hash":"7","rules":[],"text":"format: 1\nrules:\n  - {id: 'limit:x', module: pay, rate: {per_second: 5}}\n"}`
+
 // TestAChangeIsMadeForWhatWasShown: if somebody else was faster while the question stood there, nothing is done.
 func TestAChangeIsMadeForWhatWasShown(t *testing.T) {
 	for path, args := range map[string][][]string{
@@ -124,7 +127,7 @@ func TestAChangeIsMadeForWhatWasShown(t *testing.T) {
 	} {
 		for _, command := range args {
 			for _, answer := range []string{everywhere, fasterLee} {
-				f := newFakeNode(t, map[string]string{"/v1/registry": registered, path: answer, "dry " + path: `{"node":"a","action":"off","dry_run":true,"hits":[],` + shownFrom + `}`})
+				f := newFakeNode(t, map[string]string{"/v1/registry": registered, "/v1/rules": limitX, path: answer, "dry " + path: `{"node":"a","action":"off","dry_run":true,"hits":[],` + shownFrom + `}`})
 				code, out, errs := f.runAt("y\n", command...)
 				asked := f.questions(path)
 				if len(asked) != 2 || asked[0].match != "" || asked[1].match != `"1.7"` {

@@ -125,7 +125,7 @@ func onCommand() *cobra.Command {
 		Use:   "on [MODULE.METHOD | MODULE]",
 		Short: "Take a switch away again, at every node",
 		Long: `Takes away a switch that ` + "`twohop off`" + ` has made, with exactly the same names: what is off for one caller goes on again with
-that --caller. If there is no such switch, all others are listed. --id takes away one rule by its id.`,
+that --caller. If there is no such switch, all others are listed. --id takes away one rule by its id, off or limit, whoever has written it.`,
 		Example: `  twohop on fishtrade.SendRocket
   twohop on fishtrade.SendRocket --caller web --reason 'ticket 4711 is done' --yes`,
 		Args:              atMostOneTarget,

@@ -109,7 +109,7 @@ func TestASwitchIsTakenAwayByItsNames(t *testing.T) {
 		t.Errorf("%d, %q", code, errs)
 	}
 	f.answers["dry POST /v1/switches"] = `404 {"error":"not off","switches":[]}`
-	if code, _, errs := f.run("", "on", "fishtrade", "--yes"); code != exitUsage || errs != "twohop: nothing is off: there is no switch in the rules\n" {
+	if code, _, errs := f.run("", "on", "fishtrade", "--yes"); code != exitUsage || errs != "twohop: nothing is off or limited: there is no switch in the rules\n" {
 		t.Errorf("%d, %q", code, errs)
 	}
 }

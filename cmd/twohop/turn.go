@@ -143,7 +143,7 @@ func noSwitch(cmd *cobra.Command, err error) error {
 		return err
 	}
 	if len(switches) == 0 {
-		return errors.New("nothing is off: there is no switch in the rules")
+		return errors.New("nothing is off or limited: there is no switch in the rules")
 	}
 	w := cmd.ErrOrStderr()
 	for i := range switches {
@@ -151,7 +151,7 @@ func noSwitch(cmd *cobra.Command, err error) error {
 		_, _ = fmt.Fprintf(w, "  %s: %s %s%s\n", output.Line(s.ID), output.Line(s.Kind), // there is nobody else to tell
 			scope{s.Module, s.Method, s.Group, s.Caller}, ending(s.Until))
 	}
-	return fmt.Errorf("%s; above are the switches that there are, and each is taken away with exactly its own names, or with --id", strings.TrimSuffix(r.Message, "."))
+	return fmt.Errorf("%s; above are the switches that there are, and each is taken away with --id, and what is off with exactly its own names, too", strings.TrimSuffix(r.Message, "."))
 }
 
 // ending says when a switch ends.

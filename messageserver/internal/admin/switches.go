@@ -251,8 +251,12 @@ func (src *Sources) newest(ctx context.Context) (mark governance.Mark, doc *rule
 	return mark, doc, err
 }
 
-// isSwitch reports whether a rule is one that the action on takes away: whatever is off, and limits that were set here.
-func isSwitch(r *rules.Rule) bool {
+// isSwitch reports whether a rule is one that the action on takes away by its id: whatever is off, and limits.
+func isSwitch(r *rules.Rule) bool { return r.Off != nil || r.Rate != nil }
+
+// byScope reports whether the action on takes a switch away without its id: not a limit that somebody has named, as those in a document
+// that was written by hand.
+func byScope(r *rules.Rule) bool {
 	return r.Off != nil || r.Rate != nil && strings.HasPrefix(r.ID, switchLimit+":")
 }
 
@@ -260,9 +264,13 @@ func isSwitch(r *rules.Rule) bool {
 func (q *switchRequest) matching(doc *rules.Document) (ids []string) {
 	for i := range doc.Rules {
 		r := &doc.Rules[i]
-		if isSwitch(r) && (q.ID == "" && r.Scope == q.Scope || q.ID != "" && r.ID == q.ID && (q.Scope == rules.Scope{} || r.Scope == q.Scope)) {
-			ids = append(ids, r.ID)
+		switch {
+		case q.ID == "" && byScope(r) && r.Scope == q.Scope:
+		case q.ID != "" && isSwitch(r) && r.ID == q.ID && (q.Scope == rules.Scope{} || r.Scope == q.Scope):
+		default:
+			continue
 		}
+		ids = append(ids, r.ID)
 	}
 	return ids
 }
@@ -289,7 +297,7 @@ func (s *Server) refuseOn(w http.ResponseWriter, q *switchRequest, doc *rules.Do
 	answer(w, http.StatusNotFound, struct {
 		Error    string `json:"error"`
 		Switches []row  `json:"switches"`
-	}{fmt.Sprintf("there is no switch %s; there are %d", what, len(rows)), rows[:min(len(rows), maxPage)]})
+	}{fmt.Sprintf("there is no switch %s to take away; there are %d", what, len(rows)), rows[:min(len(rows), maxPage)]})
 }
 
 // id returns how the rule is called: as it is asked for, or so that it says what the rule does. A rule of that id is replaced, so it
