@@ -23,6 +23,7 @@ import (
 //	RulesStanding {"mark": {...}, "wait_ms": 1000}    → which document is in force, and how many servers enforce it, as soon as it
 //	                                                    is this one or a newer one
 //	Rules                                             → the document in force, with the secrets of its rules
+//	RulesCounts   {"offset": 0}                       → what each rule has done here; "next" is where the rest begins
 //	Refused       {"rpc_id": "4711", "limit": 10}     → calls that rules have refused here
 //	Stats         {"by": "method", "offset": 0}       → rows of what is counted now; "next" is where the rest begins
 //	StatsPast     {"from": "…", "to": "…"}            → rows of the past, likewise
@@ -58,6 +59,7 @@ func (src *Sources) NodeMethods() map[string]func(ctx context.Context, body []by
 		},
 		"RulesStanding": src.nodeStanding,
 		"Rules":         src.nodeRules,
+		"RulesCounts":   src.nodeCounts,
 		"Refused":       src.nodeRefused,
 		"Stats":         src.nodeStats,
 		"StatsPast":     src.nodeStats,

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twohop/twohop/governance"
@@ -73,18 +74,25 @@ func (s *Server) rules(w http.ResponseWriter, r *http.Request) {
 		Since    time.Time           `json:"since,omitzero"`
 		Source   string              `json:"source"`
 		Text     string              `json:"text"`
-		Rules    []rules.RuleState   `json:"rules"`
+		Rules    []ruleView          `json:"rules"`
 		Troubles []rulestore.Trouble `json:"troubles"`
 
 		Converged *bool         `json:"converged,omitempty"`
 		Nodes     []standingRow `json:"nodes,omitempty"`
+		Summed    []heardRow    `json:"summed,omitempty"` // the nodes of which Rules has the sums
 	}{
 		Node: s.src.Node, versionView: viewVersion(&current), Since: own.Since, Source: own.Source, Text: string(current.Text),
-		Rules: orEmpty(s.src.Rules.Set().Describe(s.src.Now())), Troubles: orEmpty(s.src.Rules.Troubles()),
+		Troubles: orEmpty(s.src.Rules.Troubles()),
 	}
+	states := s.src.Rules.Set().Describe(s.src.Now())
 	if everywhere {
+		var asking sync.WaitGroup // a node that is slow is waited for once
+		asking.Go(func() { a.Rules, a.Summed = s.src.sumRules(r.Context(), states) })
 		rows, converged := s.src.standings(r.Context(), standingQuestion{Mark: current.Mark}, current.Hash, time.Time{})
 		a.Nodes, a.Converged = rows, &converged
+		asking.Wait()
+	} else {
+		a.Rules = viewRules(states)
 	}
 	w.Header().Set("ETag", `"`+markText(current.Mark)+`"`)
 	answer(w, http.StatusOK, a)

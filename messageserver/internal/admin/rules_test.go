@@ -198,7 +198,7 @@ func TestANodeWithoutRulesSaysSo(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	src := a.sources()
-	for _, method := range []string{"RulesStanding", "Rules", "Stats", "StatsCallers", "Alarms"} {
+	for _, method := range []string{"RulesStanding", "Rules", "RulesCounts", "Stats", "StatsCallers", "Alarms"} {
 		if _, err := src.NodeMethods()[method](t.Context(), nil); err == nil {
 			t.Errorf("%s answers", method)
 		}
