@@ -30,7 +30,7 @@ func TestTopShowsMethods(t *testing.T) {
 	if got := f.questions("/v1/stats")[0].query.Encode(); got != "by=method&limit=100&scope=mesh&sort=rate" {
 		t.Errorf("asked %s", got)
 	}
-	for by, head := range map[string]string{"module": "MODULE CALLS/S", "caller": "CALLER CALLS/S", "caller-method": "CALLER METHOD CALLS/S"} {
+	for by, head := range map[string]string{"module": "MODULE CALLS/S", "caller": "CALLER CALLS/S", "caller-method": "CALLER METHOD CALLS/S", "caller_method": "CALLER METHOD CALLS/S"} {
 		_, out, _ := f.run("", "top", "--once", "--by", by, "--sort", "p99", "--limit", "7", "--module", "fishtrade", "--method", "SendRocket", "--caller", "web")
 		if !strings.Contains(strings.Join(strings.Fields(out), " "), head) {
 			t.Errorf("by %s: %s", by, out)

@@ -67,6 +67,7 @@ func (f *topFlags) add(cmd *cobra.Command) {
 // check refuses what cannot be shown.
 func (f *topFlags) check(cmd *cobra.Command) error {
 	set := cmd.Flags().Changed
+	f.by = strings.ReplaceAll(f.by, "_", "-") // as HTTP has it
 	switch {
 	case f.interval < minInterval:
 		return fmt.Errorf("--interval is %v, must be at least %v", f.interval, minInterval)

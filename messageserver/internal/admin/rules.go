@@ -121,6 +121,9 @@ func (s *Server) setRules(w http.ResponseWriter, r *http.Request) {
 		dry, err = readFlag(r.URL.Query(), "dry_run")
 		change.DryRun = change.DryRun || dry
 		err = errors.Join(err, change.check())
+		if err != nil && change.Reason == "" && !change.DryRun {
+			err = fmt.Errorf("%w (with a document as %s the header X-Reason has it, and X-Author who makes the change)", err, asYAML)
+		}
 		status = http.StatusBadRequest
 	}
 	if err != nil {

@@ -151,7 +151,7 @@ func (s *Server) statistics(w http.ResponseWriter, r *http.Request) {
 // readQuery reads what is asked of the statistics.
 func readQuery(query url.Values) (q stats.Query, err error) {
 	q = stats.Query{
-		By: stats.By(query.Get("by")), Module: query.Get("module"), Method: query.Get("method"), Caller: query.Get("caller"),
+		By: stats.By(strings.ReplaceAll(query.Get("by"), "-", "_")), Module: query.Get("module"), Method: query.Get("method"), Caller: query.Get("caller"),
 		Sort: stats.Sort(query.Get("sort")),
 	}
 	now := time.Now()
