@@ -19,7 +19,7 @@ func TestANewOwnerWaitsForLeasesThatItDoesNotKnow(t *testing.T) {
 			defer w.end()
 			owner, others := w.owner()
 			busy, next := w.nodes[others[0]], w.nodes[others[1]]
-			busy.demand.Store(20) // 20,000/s
+			busy.demand.Store(20)           // 20,000/s
 			w.pass(2050 * time.Millisecond) // between two questions
 			if got := busy.lease(); got.Rate < 8_000 {
 				t.Fatalf("%s has %v", busy.name, got)
