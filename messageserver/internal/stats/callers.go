@@ -10,7 +10,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// maxCallersRead bounds what Callers reads of the file, in bytes of rollups as they are stored: about half a second's work. An
+// maxCallersRead bounds what Callers reads of the file, in bytes of rollups as they are stored: less than a second of work. An
 // operator waits for it before a switch.
 const maxCallersRead = 16 << 20
 

@@ -2,13 +2,16 @@ package stats
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/bbolt"
 
+	"github.com/twohop/twohop/governance"
 	"github.com/twohop/twohop/proto/wire"
 )
 
@@ -233,5 +236,82 @@ func TestCallersByAClockThatIsSetBack(t *testing.T) {
 	}
 	if got := n.callersOf("pay", "", time.Hour, ""); len(got) != 1 || got[0].Calls != 7 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// TestCallersWithABrokenMinute are those in memory: no part of a file that cannot be read as a whole.
+func TestCallersWithABrokenMinute(t *testing.T) {
+	dir := t.TempDir()
+	n := at(t, noon, Options{Dir: dir})
+	n.call("web", "pay", "Charge", 1, wire.OK, time.Millisecond)
+	n.wait(60)
+	n.call("web", "pay", "Charge", 2, wire.OK, time.Millisecond)
+	n.wait(60)
+	err := n.rollups.file.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMinutes).Put(keyOf(noon), []byte("x")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.stop()
+	m := at(t, n.wall, Options{Dir: dir})
+	m.call("app", "pay", "Charge", 4, wire.OK, time.Millisecond)
+	got, err := m.Callers("pay", "", time.Hour)
+	if !errors.Is(err, ErrUnavailable) || len(got) != 1 || got[0].Caller != "app" {
+		t.Errorf("got %+v, %v; want what memory has, and ErrUnavailable", got, err)
+	}
+	wantText(t, err, "2026-03-14T12:00:00Z: a rollup is broken")
+	m.callersOf("pay", "", 70*time.Second, "") // the minute after it is not
+}
+
+// TestCallersBySecondAreKnownSinceTheStart: the file has minutes.
+func TestCallersBySecondAreKnownSinceTheStart(t *testing.T) {
+	n := at(t, noon, Options{Dir: t.TempDir()})
+	n.call("web", "pay", "Charge", 4, wire.OK, time.Millisecond)
+	n.wait(20)
+	if got := n.callersOf("pay", "", 30*time.Second, "calls before its start at 12:00:00 UTC are not counted by seconds"); len(got) != 1 || got[0].Calls != 4 {
+		t.Errorf("got %+v", got)
+	}
+	n.callersOf("pay", "", 20*time.Second, "")
+}
+
+// BenchmarkCallersAfterARestart reads as much as Callers reads.
+func BenchmarkCallersAfterARestart(b *testing.B) {
+	dir := b.TempDir()
+	wall, now := noon, time.Hour
+	o := Options{Node: "a", Dir: dir, Now: func() time.Duration { return now }, Wall: func() time.Time { return wall }}
+	books, err := New(o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var meters []governance.Meter
+	for i := range 5000 {
+		meters = append(meters, books.Meter(governance.Subject{Caller: fmt.Sprint("caller-", i%100), Module: fmt.Sprint("module-", i%7), Method: fmt.Sprint("Method", i)}))
+	}
+	for range 58 {
+		for i, m := range meters {
+			for k := range 3 {
+				m.Entered()
+				m.Started()
+				m.Finished(0, time.Duration(i*(k+1))*time.Microsecond)
+			}
+		}
+		now, wall = now+time.Minute, wall.Add(time.Minute)
+		books.tick(now, wall)
+		books.settle()
+	}
+	books.Close()
+	if books, err = New(o); err != nil {
+		b.Fatal(err)
+	}
+	defer books.Close()
+	found, _, left, err := books.rollups.before(noon, wall, wall, maxCallersRead)
+	var size int
+	for _, one := range found {
+		size += len(one.packed)
+	}
+	b.Logf("%d minutes, %d KiB, left out before %v, %v", len(found), size>>10, left, err)
+	for b.Loop() {
+		if rates, _ := books.Callers("module-1", "", time.Hour); len(rates) != 100 {
+			b.Fatal(len(rates))
+		}
 	}
 }
