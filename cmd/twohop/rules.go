@@ -25,7 +25,7 @@ rules.yaml --reason '...'. The first line of that file has its version, so that 
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(rulesGetCommand(), rulesValidateCommand(), rulesDiffCommand(), rulesApplyCommand(), rulesHistoryCommand(),
+	cmd.AddCommand(rulesListCommand(), rulesGetCommand(), rulesValidateCommand(), rulesDiffCommand(), rulesApplyCommand(), rulesHistoryCommand(),
 		rulesRollbackCommand(), rulesStatusCommand(), rulesExplainCommand(), rulesRefusedCommand())
 	return cmd
 }

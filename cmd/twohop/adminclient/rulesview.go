@@ -21,14 +21,21 @@ type Version struct {
 type Rules struct {
 	Node string `json:"node"`
 	Version
-	Since    time.Time         `json:"since,omitzero"`
-	Source   string            `json:"source,omitempty"`
-	Rules    []json.RawMessage `json:"rules"` // each with what it has done at the node
-	Troubles []RulesTrouble    `json:"troubles,omitempty"`
+	Since    time.Time      `json:"since,omitzero"`
+	Source   string         `json:"source,omitempty"`
+	Rules    []RuleState    `json:"rules"` // each with what it has done at the node, or, if all were asked, at all nodes that were heard
+	Troubles []RulesTrouble `json:"troubles,omitempty"`
 
 	// Of all nodes, if they were asked.
 	Converged bool       `json:"converged"`
 	Nodes     []Standing `json:"nodes,omitempty"`
+	Summed    []Heard    `json:"summed,omitempty"` // whose calls are in Rules; nil: the node does not sum
+}
+
+// RuleState is a rule and what it has done.
+type RuleState struct {
+	rules.RuleState
+	Nodes int `json:"nodes,omitempty"` // that have a rule of this id in force, if all were asked
 }
 
 // RulesTrouble is what is wrong with how rules come to a node.
