@@ -44,7 +44,6 @@ type government struct {
 	differs map[string]differs    // nodes that have other rules
 
 	exceeded exceeded
-	shared   sharedLimits
 }
 
 // Files in a node's DataDir.
@@ -86,7 +85,7 @@ func (s *Server) openGovernment() (err error) {
 		return fmt.Errorf("data_dir: %w", err)
 	}
 	g.leases = quota.New(quota.Options{
-		Node: o.Node, Members: s.memberNames, Reached: s.reachedNames, Ask: g.askQuota, Limits: g.limits, Now: s.clock.Now, Log: o.Log,
+		Node: o.Node, Members: s.memberNames, Reached: s.reachedNames, Ask: g.askQuota, Limits: sharedLimits(g.rules), Now: s.clock.Now, Log: o.Log,
 	})
 	g.alarms, err = alarm.New(alarm.Options{
 		Node: o.Node, Mesh: o.Mesh, Sources: g.conditions(), Alertmanager: o.Alarms.Alertmanager, Webhook: string(o.Alarms.Webhook),

@@ -3,28 +3,27 @@ package messageserver
 import (
 	"sync"
 
-	"github.com/twohop/twohop/governance/rules"
 	"github.com/twohop/twohop/messageserver/internal/quota"
+	"github.com/twohop/twohop/messageserver/internal/rulestore"
 )
 
-// sharedLimits are those that all nodes share, as quota wants them: the same slice until there are others. Safe for concurrent use.
-type sharedLimits struct {
-	mu     sync.Mutex
-	of     []rules.Shared
-	limits []quota.Limit
-}
-
-// limits are those that all nodes share. It is called up to a hundred times a second.
-func (g *government) limits() []quota.Limit {
-	of, l := g.rules.Set().Shared(), &g.shared
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(of) == len(l.of) && (len(of) == 0 || &of[0] == &l.of[0]) {
-		return l.limits
+// sharedLimits returns what lists the limits that all nodes share, many times a second: it returns the same slice until there
+// are others.
+func sharedLimits(of *rulestore.Rules) func() []quota.Limit {
+	var mu sync.Mutex
+	var limits []quota.Limit
+	before := of.Set().Shared()[:0:0]
+	return func() []quota.Limit {
+		now := of.Set().Shared()
+		mu.Lock()
+		defer mu.Unlock()
+		if len(now) == len(before) && (len(now) == 0 || &now[0] == &before[0]) {
+			return limits
+		}
+		before, limits = now, make([]quota.Limit, 0, len(now))
+		for _, l := range now {
+			limits = append(limits, quota.Limit{Key: l.Key, PerSecond: l.PerSecond, Burst: l.Burst, Bucket: l.Bucket})
+		}
+		return limits
 	}
-	l.of, l.limits = of, make([]quota.Limit, 0, len(of))
-	for _, one := range of {
-		l.limits = append(l.limits, quota.Limit{Key: one.Key, PerSecond: one.PerSecond, Burst: one.Burst, Bucket: one.Bucket})
-	}
-	return l.limits
 }

@@ -27,7 +27,9 @@ func TestSharedIsMadeAnewOnlyWhenThereIsMore(t *testing.T) {
 		}
 		return all
 	}
-	call := func(s *Set, caller string) { s.Regime(governance.Subject{Caller: caller, Module: "pay", Method: "Charge"}) }
+	call := func(s *Set, caller string) {
+		s.Regime(governance.Subject{Caller: caller, Module: "pay", Method: "Charge"})
+	}
 	if got := keys(s); got != "all " {
 		t.Errorf("before any call: %s", got)
 	}

@@ -94,7 +94,7 @@ func TestALimitThatRestsHearsWhatConcernsIt(t *testing.T) {
 func TestCallsWakeALimitThatRests(t *testing.T) {
 	now, members := time.Hour, []string{"a", "b"}
 	l, limits := resting(t, &now, &members, &members)
-	for range 500 { // ten minutes of looks, every now and then
+	for range 500 { // more looks
 		now += 100 * time.Millisecond
 		if n := granting(l, 5); n != 0 {
 			t.Fatal("a limit that rests is asked for")
