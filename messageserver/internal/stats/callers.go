@@ -130,13 +130,11 @@ func (r *rollups) before(from, to, whole time.Time, limit int64) (found []stored
 		done = written(tx, r.run)
 		var g gathering
 		c := tx.Bucket(bucketMinutes).Cursor()
-		key, value := c.Seek(keyOf(end))
-		if key == nil {
-			key, value = c.Last()
-		} else {
-			key, value = c.Prev()
+		last := c.Prev
+		if key, _ := c.Seek(keyOf(end)); key == nil {
+			last = c.Last
 		}
-		for ; key != nil && !timeOf(key).Before(from); key, value = c.Prev() {
+		for key, value := last(); key != nil && !timeOf(key).Before(from); key, value = c.Prev() {
 			if g.size+int64(len(value)) > limit {
 				left = timeOf(key).Add(time.Minute)
 				break
