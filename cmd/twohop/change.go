@@ -40,8 +40,6 @@ func (f *changeFlags) begin(cmd *cobra.Command) (*adminclient.Client, error) {
 	case f.dryRun:
 	case f.reason == "":
 		return nil, errors.New(`--reason is missing: it says why, as --reason "ticket 4711"`)
-	case !f.yes && !isTerminal(cmd.InOrStdin()):
-		return nil, errors.New("there is no terminal to ask at: --yes makes the change without asking, --dry-run shows it")
 	}
 	if f.author == "" {
 		f.author = author()
@@ -75,10 +73,13 @@ func (f *changeFlags) preview(cmd *cobra.Command) io.Writer {
 // errDeclined ends a change that nobody wanted in the end.
 var errDeclined = errors.New("nothing was changed")
 
-// confirm asks at the terminal.
+// confirm asks at the terminal. What would change has been shown by then, also where there is none.
 func (f *changeFlags) confirm(cmd *cobra.Command, question string) error {
-	if f.yes {
+	switch {
+	case f.yes:
 		return nil
+	case !isTerminal(cmd.InOrStdin()):
+		return errors.New("nothing was changed, for there is no terminal to ask at: --yes makes the change without asking")
 	}
 	if _, err := fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question); err != nil {
 		return err

@@ -127,7 +127,7 @@ func (s *Server) rollback(w http.ResponseWriter, r *http.Request) {
 	}
 	s.apply(w, r, from, &question.account, func(ctx context.Context) (rulestore.Applied, error) {
 		if !question.DryRun {
-			return s.src.Rules.Rollback(ctx, to, from, question.Author, question.Reason)
+			return s.src.Rules.Rollback(ctx, to, from, question.Author, "rollback to "+markText(to)+": "+question.Reason)
 		}
 		old, err := s.src.Rules.EntryAt(ctx, to)
 		if err != nil {

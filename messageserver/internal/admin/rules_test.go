@@ -368,7 +368,7 @@ func TestHistoryDiffAndRollback(t *testing.T) {
 	}
 	var now rulesView
 	a.wantJSON("/v1/rules", http.StatusOK, &now)
-	if now.Text != payOff || now.Reason != "too early" {
+	if now.Text != payOff || now.Reason != "rollback to 1.2: too early" {
 		t.Errorf("got %+v", now)
 	}
 	for path, status := range map[string]int{

@@ -88,7 +88,7 @@ func TestEveryChangeIsInTheAuditLog(t *testing.T) {
 		}
 		all = append(all, strings.Join([]string{r.Action, r.Author, r.Reason, r.From, r.To}, ","))
 	}
-	want := "rules.rollback,anonymous,ticket 3,1.2,1.3 rules.switch,jo,ticket 2,1.1,1.2 rules.apply,kim,a test,0.0,1.1"
+	want := "rules.rollback,anonymous,rollback to 1.1: ticket 3,1.2,1.3 rules.switch,jo,ticket 2,1.1,1.2 rules.apply,kim,a test,0.0,1.1"
 	if line := strings.Join(all, " "); line != want || got.View.Seq != 3 {
 		t.Errorf("got %s, want %s; %+v", line, want, got.View)
 	}
