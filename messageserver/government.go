@@ -172,11 +172,26 @@ func (g *government) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	_ = g.rules.Load(ctx) // it is a trouble, and Run tries again
+	g.begin(ctx)
 	if at := g.rules.Standing(); at.Rules == 0 {
 		g.server.opts.Log.Info("no rules: every module may call every method that is not for operators", "version", markText(at.Mark))
 	}
 	if g.store == nil {
 		g.server.opts.Log.Warn("nothing keeps the rules of this mesh, so they cannot change: name its keeper, or a Redis")
+	}
+}
+
+// begin has a node that is alone, and finds no rules where it keeps them, put down that there are none. Servers that enforce what an
+// earlier run of it has told them, which this one has not kept, take it for newer and let go.
+func (g *government) begin(ctx context.Context) {
+	if !g.keeps || g.server.opts.inMesh() || g.rules.Standing().Mark != (governance.Mark{}) {
+		return
+	}
+	_, err := g.rules.Apply(ctx, rulestore.Change{
+		Text: []byte("format: 1\nrules: []\n"), From: &governance.Mark{}, Author: "node:" + g.server.opts.Node, Reason: "the node has kept no rules",
+	})
+	if err != nil {
+		g.server.opts.Log.Warn("rules not begun", "cause", err)
 	}
 }
 

@@ -50,3 +50,20 @@ func TestRulesThatCannotBeTakenAreAskedForOnce(t *testing.T) {
 		t.Error("older rules are asked for")
 	}
 }
+
+// TestANodeThatKeepsNothingBeginsANewEpoch: what servers still enforce of its earlier run is older then.
+func TestANodeThatKeepsNothingBeginsANewEpoch(t *testing.T) {
+	g := aloneNode(t).government
+	g.settle(t.Context())
+	if at := g.rules.Standing(); at.Epoch == 0 || at.Version != 1 || at.Rules != 0 {
+		t.Errorf("%+v, want an empty document", at)
+	}
+	inMesh := aloneNode(t, func(o *Options) {
+		o.DataDir, o.Keeper = t.TempDir(), "node-1"
+		o.Peers.Listen, o.Peers.Members = "127.0.0.1:0", []Member{{"node-1", 0, "127.0.0.1:7972"}, {"b", 1, "127.0.0.1:7973"}}
+	}).government
+	inMesh.settle(t.Context())
+	if at := inMesh.rules.Standing(); at.Epoch != 0 {
+		t.Errorf("%+v: the rules that other nodes still have would be lost", at)
+	}
+}
