@@ -28,7 +28,7 @@ func (f *passwordFlags) add(cmd *cobra.Command) {
 // read returns the option that the flags ask for, nil if they ask for none.
 func (f *passwordFlags) read(cmd *cobra.Command) (option rpcclient.CallOption, err error) {
 	keyed := cmd.Flags().Changed("password-key")
-	secret := ""
+	var secret string
 	switch {
 	case f.file == "" && f.env == "" && keyed:
 		return nil, errors.New("--password-key says which password it is, and not what it is: --password-file or --password-env has it")

@@ -34,7 +34,7 @@ func (f *changeFlags) add(cmd *cobra.Command) {
 }
 
 // begin checks what can be checked before any node is asked.
-func (f *changeFlags) begin(cmd *cobra.Command) (*adminclient.Client, error) {
+func (f *changeFlags) begin() (*adminclient.Client, error) {
 	f.reason = strings.TrimSpace(f.reason)
 	switch {
 	case f.dryRun:

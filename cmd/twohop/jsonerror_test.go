@@ -11,9 +11,11 @@ func TestRefusalsAreJSONToo(t *testing.T) {
 		"/v1/links": `503 {"error":"the node ends"}`, "/v1/registry": registered, "dry POST /v1/switches": wouldSwitch, "POST /v1/switches": meanwhile,
 	})
 	type object struct {
-		Error    string
-		ExitCode int `json:"exit_code"`
-		Has      *struct{ Author string }
+		Error    string `json:"error"`
+		ExitCode int    `json:"exit_code"`
+		Has      *struct {
+			Author string `json:"author"`
+		} `json:"has"`
 	}
 	ask := func(want int, args ...string) (o object, errs string) {
 		t.Helper()

@@ -70,7 +70,7 @@ exactly these names away, or with --id the one of that id, whoever has written i
 			if remove && f.reason == "" {
 				f.reason = "the limit is taken away"
 			}
-			client, err := f.begin(cmd)
+			client, err := f.begin()
 			if err != nil {
 				return err
 			}

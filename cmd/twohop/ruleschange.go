@@ -41,7 +41,7 @@ Exit codes:
 			if args[0] == "-" && !f.yes && !f.dryRun {
 				return errors.New("the document comes from stdin, so there is nobody to ask: --yes makes the change without asking, --dry-run shows it")
 			}
-			client, err := f.begin(cmd)
+			client, err := f.begin()
 			if err != nil {
 				return err
 			}
@@ -137,7 +137,7 @@ who has changed what. The exit codes are those of apply.`,
 			if err != nil {
 				return err
 			}
-			client, err := f.begin(cmd)
+			client, err := f.begin()
 			if err != nil {
 				return err
 			}

@@ -87,7 +87,7 @@ those of ` + "`twohop rules apply`" + `.`,
 			if fallbackType != "" && fallback == "" {
 				return errors.New("--fallback-type needs --fallback")
 			}
-			client, err := f.begin(cmd)
+			client, err := f.begin()
 			if err != nil {
 				return err
 			}
@@ -134,7 +134,7 @@ that --caller. If there is no such switch, all others are listed. --id takes awa
 			if f.reason == "" {
 				f.reason = "switched on again"
 			}
-			client, err := f.begin(cmd)
+			client, err := f.begin()
 			if err != nil {
 				return err
 			}

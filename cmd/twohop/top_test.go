@@ -77,7 +77,7 @@ type watched struct {
 	keys      chan byte
 	out, errs bytes.Buffer
 	ended     chan error
-	agains    int // as readings
+	restarts  int // of the interval, as readings
 	readings  int // until it has ended, its own
 }
 
@@ -99,7 +99,7 @@ func watch(ctx context.Context, edit func(*top), readings ...error) *watched {
 		before = &now
 		return &r, nil
 	})}
-	w.again = func() { w.agains++ }
+	w.again = func() { w.restarts++ }
 	edit(w.top)
 	go func() { w.ended <- w.run(ctx, w.ticks) }()
 	return w
@@ -148,8 +148,8 @@ func TestTopEnds(t *testing.T) {
 	if err := <-live.ended; err != nil {
 		t.Errorf("q: %v", err)
 	}
-	if live.readings != 4 || live.agains != 1 {
-		t.Errorf("%d readings, the interval began again %d times", live.readings, live.agains)
+	if live.readings != 4 || live.restarts != 1 {
+		t.Errorf("%d readings, the interval began again %d times", live.readings, live.restarts)
 	}
 	text := live.out.String()
 	if !strings.HasPrefix(text, enterScreen) || !strings.HasSuffix(text, leaveScreen) || !strings.Contains(text, "no node answers") ||

@@ -77,14 +77,15 @@ func unregistered(key, name string, known []string, where string) string {
 	return message
 }
 
-// Warn adds a warning to an explanation if nobody has registered the method that it is about, or its module.
-func (e *Explanation) Warn(k Known) {
+// Warned returns the explanation with a warning if nobody has registered the method that it is about, or its module.
+func (e Explanation) Warned(k Known) Explanation {
 	modules := k.Modules()
 	if !slices.Contains(modules, e.Module) {
-		e.Warnings = append(e.Warnings, unregistered("module", e.Module, modules, ""))
-		return
+		e.Warnings = append(slices.Clip(e.Warnings), unregistered("module", e.Module, modules, ""))
+		return e
 	}
 	if methods := k.Methods(e.Module); e.Method != "" && !slices.Contains(methods, e.Method) {
-		e.Warnings = append(e.Warnings, unregistered("method", e.Method, methods, " in "+e.Module))
+		e.Warnings = append(slices.Clip(e.Warnings), unregistered("method", e.Method, methods, " in "+e.Module))
 	}
+	return e
 }

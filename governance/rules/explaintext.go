@@ -30,7 +30,7 @@ func (e Explanation) Text(codeName func(code uint16) string) string {
 }
 
 // conclusion says what becomes of the call, as far as a node can say it.
-func (e *Explanation) conclusion(codeName func(code uint16) string) string {
+func (e Explanation) conclusion(codeName func(code uint16) string) string {
 	if e.Decided != "" {
 		code := ""
 		if codeName != nil {

@@ -65,8 +65,7 @@ func TestExplanationsWarnOfNames(t *testing.T) {
 		"helo.Say": "module: nobody has registered helo; did you mean hello?", "hello.": "",
 	} {
 		module, method, _ := strings.Cut(name, ".")
-		e := Compile(nil, Options{}).Explain(0, &governance.Call{Module: module, Method: method})
-		e.Warn(known)
+		e := Compile(nil, Options{}).Explain(0, &governance.Call{Module: module, Method: method}).Warned(known)
 		if got := strings.Join(e.Warnings, "; "); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}

@@ -148,8 +148,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	e := s.src.Rules.Set().Explain(s.src.Now(), &call)
-	e.Warn(s.src.known())
+	e := s.src.Rules.Set().Explain(s.src.Now(), &call).Warned(s.src.known())
 	answer(w, http.StatusOK, struct {
 		Node        string            `json:"node"`
 		Call        callView          `json:"call"`
