@@ -175,7 +175,7 @@ func TestADocumentIsAppliedFromWhatWasShown(t *testing.T) {
 		t.Errorf("%d, %s, %q, %q", code, f.match, out, errs)
 	}
 	if len(f.puts) != 2 || !strings.Contains(f.puts[0], `"dry_run":true`) || strings.Contains(f.puts[1], "dry_run") {
-		t.Errorf("put %q", f.puts)
+		t.Fatalf("put %q", f.puts)
 	}
 	if who := author(); !strings.Contains(f.puts[1], `"author":"`+who+`"`) || who == "" {
 		t.Errorf("%q by %q", f.puts[1], who)

@@ -20,7 +20,9 @@ func marked(t *testing.T, first string) (file string) {
 
 func (f *fakeNode) wantPut(text, match string) {
 	f.t.Helper()
-	var sent struct{ Text string }
+	var sent struct {
+		Text string `json:"text"`
+	}
 	if len(f.puts) == 0 || json.Unmarshal([]byte(f.puts[len(f.puts)-1]), &sent) != nil || sent.Text != text || f.match != match {
 		f.t.Errorf("put %q from %s, want %q from %s", f.puts, f.match, text, match)
 	}

@@ -26,11 +26,10 @@ func TestRulesAreListedWithWhatTheyDid(t *testing.T) {
 	code, out, _ = f.run("", "rules", "ls", "--json")
 	var got struct {
 		Rules []struct {
-			ID       string
-			Shadowed int
-			Nodes    int
+			Shadowed int  `json:"shadowed"`
+			Nodes    int  `json:"nodes"`
 			InFlight *int `json:"in_flight"`
-		}
+		} `json:"rules"`
 	}
 	if err := json.Unmarshal([]byte(out), &got); code != exitOK || err != nil || len(got.Rules) != 2 || got.Rules[0].Shadowed != 432 || got.Rules[0].Nodes != 2 ||
 		got.Rules[1].InFlight == nil || *got.Rules[1].InFlight != 4 || strings.Contains(out, "secret") {

@@ -86,9 +86,10 @@ func (s *Server) rules(w http.ResponseWriter, r *http.Request) {
 	}
 	states := s.src.Rules.Set().Describe(s.src.Now())
 	if everywhere {
+		ctx := r.Context()
 		var asking sync.WaitGroup // a node that is slow is waited for once
-		asking.Go(func() { a.Rules, a.Summed = s.src.sumRules(r.Context(), states) })
-		rows, converged := s.src.standings(r.Context(), standingQuestion{Mark: current.Mark}, current.Hash, time.Time{})
+		asking.Go(func() { a.Rules, a.Summed = s.src.sumRules(ctx, states) })
+		rows, converged := s.src.standings(ctx, standingQuestion{Mark: current.Mark}, current.Hash, time.Time{})
 		a.Nodes, a.Converged = rows, &converged
 		asking.Wait()
 	} else {
