@@ -170,7 +170,11 @@ func TestDemoSaysWhatIsWrongBeforeAnythingStarts(t *testing.T) {
 	} {
 		r := demo(t, append(strings.Fields(c.args), "--json")...)
 		r.wantEnd(1)
-		if r.out.Len() > 0 || !strings.Contains(r.errors.String(), c.want) {
+		var said struct {
+			Error string `json:"error"`
+		}
+		err := json.Unmarshal([]byte(r.out.String()), &said)
+		if err != nil || !strings.Contains(said.Error, c.want) || !strings.Contains(r.errors.String(), c.want) {
 			t.Errorf("%s: stdout %q, stderr %q, want %q", c.args, r.out.String(), r.errors.String(), c.want)
 		}
 	}
