@@ -1,6 +1,8 @@
 package messageserver
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -203,5 +205,41 @@ func (x *exceeded) look() (all []alarm.Alarm) {
 			Text: fmt.Sprintf("%d calls above it were %s at node %s since %s", e.calls, did, x.node, e.since.UTC().Format(time.TimeOnly)),
 		})
 	}
+	return all
+}
+
+// limitCounts says what the rules that limit have done at this node.
+func (g *government) limitCounts() map[string]limitCount {
+	counts := make(map[string]limitCount)
+	for _, r := range g.rules.Set().Describe(g.server.clock.Now()) {
+		if r.Kind == "rate" || r.Kind == "concurrency" {
+			counts[r.ID] = limitCount{r.Refused, r.Alarmed}
+		}
+	}
+	return counts
+}
+
+// alarmsElsewhere are what the other nodes list.
+func (g *government) alarmsElsewhere(ctx context.Context) (all []alarm.Alarm) {
+	if g.server.mesh == nil {
+		return nil
+	}
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	for _, node := range g.server.reachedNames()[1:] {
+		asking.Go(func() {
+			body, err := g.server.mesh.peers.Ask(ctx, node, alarmsInForce, nil)
+			if err != nil {
+				return // it is not heard: the alarm is said to be over without it
+			}
+			var listed []alarm.Alarm
+			if json.Unmarshal(body, &listed) == nil {
+				mu.Lock()
+				all = append(all, listed...)
+				mu.Unlock()
+			}
+		})
+	}
+	asking.Wait()
 	return all
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -221,84 +219,6 @@ func (g *government) rulesChanged() {
 	}
 }
 
-// inForce names the rules for the heartbeats of this node.
-func (g *government) inForce() peer.Rules {
-	at := g.rules.Standing()
-	return peer.Rules{Epoch: at.Epoch, Version: at.Version, Hash: at.Hash}
-}
-
-// rulesHeard is told with each heartbeat which rules another node has.
-func (g *government) rulesHeard(node string, has peer.Rules) {
-	own := g.inForce()
-	mine, theirs := governance.Mark{Epoch: own.Epoch, Version: own.Version}, governance.Mark{Epoch: has.Epoch, Version: has.Version}
-	ask := mine.Less(theirs) || mine == theirs && has.Hash != own.Hash
-	g.mu.Lock()
-	g.compareLocked(node, has, own)
-	ask = ask && g.refused[node] != has // it would be the same again
-	if ask {
-		g.newer[node] = has
-	}
-	g.mu.Unlock()
-	if !ask {
-		return
-	}
-	select {
-	case g.heard <- struct{}{}:
-	default:
-	}
-}
-
-// follow asks nodes that have newer rules for them. One that does not answer says with its next heartbeat again that it has.
-func (g *government) follow(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-g.heard:
-		}
-		g.mu.Lock()
-		asked := maps.Clone(g.newer)
-		clear(g.newer)
-		g.mu.Unlock()
-		for _, node := range slices.Sorted(maps.Keys(asked)) {
-			body, err := g.server.mesh.peers.Ask(ctx, node, rulesInForce, nil)
-			if err != nil {
-				continue // its next heartbeat says again that it has them
-			}
-			if err = g.adopt(body); err != nil {
-				g.server.opts.Log.Warn("rules not taken over", "from", node, "cause", err)
-			}
-			g.judged(node, asked[node], err)
-		}
-	}
-}
-
-// Methods of _node that the room admin answers: the document in force, and the alarms that last.
-const (
-	rulesInForce  = "Rules"
-	alarmsInForce = "Alarms"
-)
-
-// judged remembers what could not be taken, so that it does not cross the link again with every heartbeat.
-func (g *government) judged(node string, has peer.Rules, err error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if err != nil {
-		g.refused[node] = has
-	} else {
-		delete(g.refused, node)
-	}
-}
-
-// adopt takes over the document of another node.
-func (g *government) adopt(body []byte) error {
-	var e rulestore.Entry
-	if err := json.Unmarshal(body, &e); err != nil {
-		return fmt.Errorf("its rules are not as this node reads them (%w): is it of another version?", err)
-	}
-	return g.rules.Adopt(e)
-}
-
 // nodeMethods are what other nodes may ask this one about governance.
 func (g *government) nodeMethods() map[string]inbound.Method {
 	all := map[string]inbound.Method{
@@ -332,65 +252,6 @@ func (g *government) handlers() (all []stats.HandlerCounts) {
 	return all
 }
 
-// known is what is registered in the mesh, for warnings about rules of methods that nobody has.
-type known struct{ server *Server }
-
-// Modules implements rules.Known.
-func (k known) Modules() (names []string) {
-	for _, m := range k.server.router.Registry(k.server.clock.Now()) {
-		names = append(names, m.Module)
-	}
-	return names
-}
-
-// Methods implements rules.Known.
-func (k known) Methods(module string) (names []string) {
-	for _, m := range k.server.router.Registry(k.server.clock.Now()) {
-		if m.Module == module {
-			for _, method := range m.Methods {
-				names = append(names, method.Method)
-			}
-		}
-	}
-	return names
-}
-
-// memberNames are the nodes of the mesh, this one among them.
-func (s *Server) memberNames() []string {
-	if s.mesh == nil {
-		return []string{s.opts.Node}
-	}
-	var names []string
-	for _, m := range s.mesh.Members() {
-		names = append(names, m.Node)
-	}
-	return names
-}
-
-// reachedNames are the nodes that this one is linked to, and itself.
-func (s *Server) reachedNames() []string {
-	names := []string{s.opts.Node}
-	if s.mesh != nil {
-		for _, l := range s.mesh.peers.Links() {
-			if l.State == peer.StateUp {
-				names = append(names, l.Peer)
-			}
-		}
-	}
-	return names
-}
-
-// limitCounts says what the rules that limit have done at this node.
-func (g *government) limitCounts() map[string]limitCount {
-	counts := make(map[string]limitCount)
-	for _, r := range g.rules.Set().Describe(g.server.clock.Now()) {
-		if r.Kind == "rate" || r.Kind == "concurrency" {
-			counts[r.ID] = limitCount{r.Refused, r.Alarmed}
-		}
-	}
-	return counts
-}
-
 // record writes down a change of rules before it is made.
 func (g *government) record(ctx context.Context, r rulestore.Record) error {
 	var details json.RawMessage
@@ -407,28 +268,3 @@ func (g *government) record(ctx context.Context, r rulestore.Record) error {
 }
 
 func markText(m governance.Mark) string { return fmt.Sprintf("%d.%d", m.Epoch, m.Version) }
-
-// alarmsElsewhere are what the other nodes list.
-func (g *government) alarmsElsewhere(ctx context.Context) (all []alarm.Alarm) {
-	if g.server.mesh == nil {
-		return nil
-	}
-	var mu sync.Mutex
-	var asking sync.WaitGroup
-	for _, node := range g.server.reachedNames()[1:] {
-		asking.Go(func() {
-			body, err := g.server.mesh.peers.Ask(ctx, node, alarmsInForce, nil)
-			if err != nil {
-				return // it is not heard: the alarm is said to be over without it
-			}
-			var listed []alarm.Alarm
-			if json.Unmarshal(body, &listed) == nil {
-				mu.Lock()
-				all = append(all, listed...)
-				mu.Unlock()
-			}
-		})
-	}
-	asking.Wait()
-	return all
-}
