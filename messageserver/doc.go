@@ -11,8 +11,10 @@
 // until ctx is done, then drains: no new connection and no new request is taken, what is in flight goes on, sessions
 // are asked to leave, and after Options.DrainTimeout the rest is closed. Run returns nil after that.
 //
-// The rooms: session accepts modules, router carries calls, ids names them, admin shows all of it to operators. This
-// package assembles them and owns nothing else.
+// The rooms: session accepts modules, router carries calls, peer reaches the other nodes, ids names calls; rulestore has the rules that
+// calls are governed by, quota the limits that all nodes share, stats what was counted, alarm what operators must hear, audit who changed
+// what, and admin shows all of it. This package assembles them (government.go those that govern) and carries what they
+// have to tell each other: newer rules of another node (follow.go), conditions that are alarms (conditions.go).
 //
 // # Failure
 //
