@@ -16,7 +16,7 @@ func TestWithoutTheKeeperOperatorsHearWhatToDo(t *testing.T) {
 		return nil, errors.New("peer: the link to node c is not up")
 	})
 	a := governFrom(t, store, "a", "b").nodes["a"]
-	const want = "the node that keeps the rules is not reached (peer: the link to node c is not up)"
+	const want = "the keeper of the rules is not reached (peer: the link to node c is not up)"
 	wantAdvice := func(what string, status int, text string) {
 		t.Helper()
 		if status != http.StatusServiceUnavailable || !strings.Contains(text, want) || !strings.Contains(text, "start it") || strings.Contains(text, "rulestore") {

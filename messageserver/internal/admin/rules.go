@@ -254,7 +254,7 @@ func (s *Server) refuseRules(ctx context.Context, w http.ResponseWriter, from *g
 	case errors.Is(err, rulestore.ErrNoEntry):
 		refuse(w, http.StatusNotFound, "there is no such version: GET /v1/rules/history lists those that are kept")
 	case isAway && !errors.Is(err, rulestore.ErrUnknown):
-		refuse(w, http.StatusServiceUnavailable, "nothing was changed, because the node that keeps the rules is not reached ("+reason(away.Why)+
+		refuse(w, http.StatusServiceUnavailable, "nothing was changed, because the keeper of the rules is not reached ("+reason(away.Why)+
 			"): until it is, nothing can be changed and no older version be read, and the rules in force stay so; start it, or mend the link to it, "+
 			"and try again")
 	case errors.Is(err, rulestore.ErrUnknown):
