@@ -44,17 +44,18 @@ func aRuleChoosesTheBalancer(t *testing.T, g *governed) {
 	busy, idle := g.serveAt("session", "busy", gate.echo, "a"), g.serveAt("session", "idle", echo, "b")
 	web := g.clientAt("web", "c")
 	inTurns := web.crowd(20, "session.Do", 0)
-	g.wantRunning(10, busy)
-	g.within(healed, "the others are answered", func() bool { return idle.finished.Load() == 10 })
-	if n := busy.started.Load(); n != 10 {
-		t.Errorf("VOID: without a rule %d of 20 calls go to the busy instance, want 10", n)
+	// In turns, and not exactly one by one: who has logged in a little earlier has a little more weight.
+	g.within(healed, "the others are answered", func() bool { return busy.started.Load()+idle.finished.Load() == 20 })
+	before := busy.started.Load()
+	if before < 5 || before > 15 {
+		t.Errorf("VOID: without a rule %d of 20 calls go to the busy instance, want about 10", before)
 	}
 	g.operatorAt("kim", "a").puts("id: least, module: session, balance: {by: least_active}")
 	for range 40 {
 		web.wantOK("session.Do", rpcclient.Timeout(patience))
 	}
-	if n := busy.started.Load(); n != 10 {
-		t.Errorf("%d of 40 calls go to the busy instance, want none", n-10)
+	if n := busy.started.Load(); n != before {
+		t.Errorf("%d of 40 calls go to the busy instance, want none", n-before)
 	}
 	gate.opens()
 	inTurns.wantEnds(5 * time.Second).wantAll()
