@@ -63,6 +63,18 @@ type Governor interface {
 	Restrictions(module string) (Mark, []Restriction)
 }
 
+// NoRules is the Governor of who has none.
+type NoRules struct{}
+
+// Generation implements Governor.
+func (NoRules) Generation() uint64 { return 0 }
+
+// Regime implements Governor.
+func (NoRules) Regime(Subject) *Regime { return nil }
+
+// Restrictions implements Governor.
+func (NoRules) Restrictions(string) (Mark, []Restriction) { return Mark{}, nil }
+
 // Mark orders documents of rules: the greater epoch wins, then the greater version.
 type Mark struct {
 	Epoch   uint64 `json:"epoch"`

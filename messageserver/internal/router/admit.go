@@ -11,15 +11,6 @@ import (
 	"github.com/twohop/twohop/proto/wire"
 )
 
-// unruled is the Governor of a router that has none.
-type unruled struct{}
-
-func (unruled) Generation() uint64                           { return 0 }
-func (unruled) Regime(governance.Subject) *governance.Regime { return nil }
-func (unruled) Restrictions(string) (governance.Mark, []governance.Restriction) {
-	return governance.Mark{}, nil
-}
-
 // unmetered are the Meters of a router that has none, and their Meter.
 type unmetered struct{}
 

@@ -43,7 +43,7 @@ func (o Options) withDefaults() Options {
 		o.Try = func([]string) []string { return nil }
 	}
 	if o.Governor == nil {
-		o.Governor = unruled{}
+		o.Governor = governance.NoRules{}
 	}
 	if o.Meters == nil {
 		o.Meters = unmetered{}

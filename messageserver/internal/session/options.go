@@ -65,7 +65,7 @@ func (o Options) withDefaults() Options {
 		o.Log = slog.Default()
 	}
 	if o.Governor == nil {
-		o.Governor = noRules{}
+		o.Governor = governance.NoRules{}
 	}
 	if o.Nodes == nil {
 		o.Nodes = func() []*pb.Node { return nil }

@@ -155,15 +155,6 @@ func texts(prefixes []netip.Prefix) []string {
 	return all
 }
 
-// noRules is the Governor of sessions that have none.
-type noRules struct{}
-
-func (noRules) Generation() uint64                           { return 0 }
-func (noRules) Regime(governance.Subject) *governance.Regime { return nil }
-func (noRules) Restrictions(string) (governance.Mark, []governance.Restriction) {
-	return governance.Mark{}, nil
-}
-
 // Enforcing says how many server sessions of a module there are, of all modules for "", and how many of them have said that
 // they enforce the document with the given mark, or a newer one.
 func (s *Sessions) Enforcing(module string, mark governance.Mark) (servers, enforcing int) {

@@ -16,7 +16,7 @@ import (
 
 // rulebook is a Governor with rules for servers only.
 type rulebook struct {
-	noRules
+	governance.NoRules
 	mu           sync.Mutex
 	mark         governance.Mark
 	restrictions map[string][]governance.Restriction
