@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -101,9 +102,7 @@ func (s *Server) nodeMethods() map[string]inbound.Method {
 	for name, method := range src.NodeMethods() {
 		all[name] = method
 	}
-	for name, method := range s.government.nodeMethods() {
-		all[name] = method
-	}
+	maps.Copy(all, s.government.nodeMethods())
 	return all
 }
 

@@ -173,7 +173,7 @@ func TestDemoSaysWhatIsWrongBeforeAnythingStarts(t *testing.T) {
 		var said struct {
 			Error string `json:"error"`
 		}
-		err := json.Unmarshal([]byte(r.out.String()), &said)
+		err := json.Unmarshal(r.out.Bytes(), &said)
 		if err != nil || !strings.Contains(said.Error, c.want) || !strings.Contains(r.errors.String(), c.want) {
 			t.Errorf("%s: stdout %q, stderr %q, want %q", c.args, r.out.String(), r.errors.String(), c.want)
 		}
